@@ -1,0 +1,2 @@
+// Package device decides who is who.
+package device

@@ -1,0 +1,254 @@
+package flow
+
+import (
+	"net/netip"
+	"strconv"
+
+	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/packet"
+)
+
+// EndReason says why a record was written, in the words of IPFIX flowEndReason (136).
+type EndReason string
+
+// End reasons.
+const (
+	Idle   EndReason = "idle"   // nothing for the idle timeout
+	Active EndReason = "active" // the flow goes on; this is a report at the interval
+	Ended  EndReason = "end"    // TCP said so
+	Forced EndReason = "forced" // the meter was stopped or its source ended
+	Evict  EndReason = "lack_of_resources"
+)
+
+// End is one side of a flow: what that side sent. Counts are of this record's
+// span only; a long flow's records add up.
+type End struct {
+	Addr    netip.Addr // invalid for flows that are not IP
+	Port    uint16     // 0 where the protocol has none
+	MAC     packet.MAC
+	Packets uint64
+	Bytes   uint64 // IP header and payload (IPFIX octetDeltaCount); the link payload when not IP
+	Frames  uint64 // whole frames in bytes (IPFIX layer2OctetDeltaCount)
+	Flags   uint8  // TCP flags, or-ed
+	TTLMin  uint8
+	TTLMax  uint8
+	DSCP    uint8  // of the first packet
+	Retrans uint32 // TCP segments that carried nothing new
+	Syn     string // TCP stack facts of the SYN or SYN-ACK: options in order, e.g. "M1460,S,T,N,W7;64240" with the window last
+
+	Device     string // id in the inventory, "" for an end outside
+	DeviceName string
+	Domain     string // name by which the wire knew an outside address
+}
+
+// Record is one bidirectional flow, or a part of a long one. Src is the
+// initiator where that is known.
+type Record struct {
+	ID        uint64 // the same for all records of one flow
+	Start     int64  // first packet of the flow, Unix nanoseconds
+	End       int64  // last packet of this record; the log record's timestamp
+	Src, Dst  End
+	Net       uint16 // EtherType
+	Proto     uint8  // IP protocol number; valid iff Net is IPv4 or IPv6
+	Reason    EndReason
+	Part      uint32 // 0 for the first record of a flow, then 1, 2, …
+	Guessed   bool   // the initiator is a guess (the flow began before we looked)
+	VLAN      uint16
+	InnerVLAN uint16
+	Interface string
+	State     string // TCP state, in Zeek's conn_state letters (S0, SF, REJ, …)
+	ICMPType  uint8
+	ICMPCode  uint8
+	Fragments uint32 // packets that were IP fragments
+	Community string
+
+	FirstSizes []int64 // first payload sizes in bytes, negative from the responder
+	Messages   uint32  // bursts of payload from the initiator
+	Interval   float64 // mean seconds between them
+	IntervalCV float64 // their coefficient of variation: near 0 is clockwork
+
+	Service       string   // application protocol, by port for now
+	Questions     []string // DNS names asked
+	Commands      []string // OT commands in the order of first sight, "unit/function"
+	CommandCounts []int64  // how often each
+
+	Anomaly event.Anomaly
+}
+
+// IsIP reports whether the flow is IPv4 or IPv6.
+func (r *Record) IsIP() bool { return r.Net == packet.NetIPv4 || r.Net == packet.NetIPv6 }
+
+// Transport is the OpenTelemetry network.transport value: tcp, udp, icmp, …, or
+// the name of the EtherType for what is not IP.
+func (r *Record) Transport() string {
+	if !r.IsIP() {
+		return netName(r.Net)
+	}
+	return protoName(r.Proto)
+}
+
+var protoNames = map[uint8]string{
+	1: "icmp", 2: "igmp", 4: "ipip", 6: "tcp", 17: "udp", 41: "ipv6", 47: "gre", 50: "esp", 51: "ah",
+	58: "icmp6", 88: "eigrp", 89: "ospf", 103: "pim", 112: "vrrp", 115: "l2tp", 132: "sctp", 136: "udplite",
+}
+
+var protoNumbers = invert(protoNames)
+
+var netNames = map[uint16]string{
+	packet.NetIPv4: "ipv4", packet.NetIPv6: "ipv6", packet.NetARP: "arp",
+	0x8035: "rarp", 0x8100: "vlan", 0x8137: "ipx", 0x8808: "pause", 0x8809: "slow", 0x8847: "mpls", 0x8863: "pppoe_discovery",
+	0x8864: "pppoe", 0x888e: "eapol", 0x8892: "profinet", 0x88a4: "ethercat", 0x88ab: "powerlink", 0x88b8: "goose",
+	0x88b9: "gse", 0x88ba: "sampled_values", 0x88cc: "lldp", 0x88cd: "sercos", 0x88e3: "mrp", 0x88e5: "macsec",
+	0x88f7: "ptp", 0x88fb: "prp", 0x8902: "cfm", 0x9000: "loopback", 0: "llc",
+}
+
+var netNumbers = invert(netNames)
+
+func invert[K comparable](m map[K]string) map[string]K {
+	inv := make(map[string]K, len(m))
+	for k, v := range m {
+		inv[v] = k
+	}
+	return inv
+}
+
+func protoName(p uint8) string {
+	if s, ok := protoNames[p]; ok {
+		return s
+	}
+	return strconv.Itoa(int(p))
+}
+
+func netName(e uint16) string {
+	if e < 0x600 {
+		return "llc"
+	}
+	if s, ok := netNames[e]; ok {
+		return s
+	}
+	return "0x" + strconv.FormatUint(uint64(e), 16)
+}
+
+func (r *Record) setTransport(s string) {
+	if p, ok := protoNumbers[s]; ok {
+		r.Proto = p
+	} else if e, ok := netNumbers[s]; ok {
+		r.Net = e
+	} else if n, err := strconv.ParseUint(s, 0, 16); err == nil {
+		if len(s) > 2 && s[1] == 'x' {
+			r.Net = uint16(n)
+		} else {
+			r.Proto = uint8(n)
+		}
+	}
+}
+
+// Fields is the one definition of a flow event. Left out are zeros and what
+// follows from the rest: the end of a flow is the log record's timestamp, the
+// network type follows from the addresses, an initiator is known unless said to
+// be guessed, a largest TTL is the smallest unless given.
+var Fields = event.NewTable("network.flow", "A bidirectional conversation between two ends, or the part of a long one since its last record.", []event.Field[Record]{
+	event.Address("source.address", "Address of the initiator", func(r *Record) *netip.Addr { return &r.Src.Addr }),
+	event.Number("source.port", "", "Port of the initiator", func(r *Record) *uint16 { return &r.Src.Port }),
+	event.Address("destination.address", "Address of the responder", func(r *Record) *netip.Addr { return &r.Dst.Addr }),
+	event.Number("destination.port", "", "Port of the responder", func(r *Record) *uint16 { return &r.Dst.Port }),
+	event.Custom("network.transport", "keyword", "Transport protocol (tcp, udp, icmp, …), or the link payload's name when not IP (arp, lldp, goose, …)",
+		(*Record).Transport, (*Record).setTransport),
+	event.Text("network.protocol.name", "Application protocol, by the service port", func(r *Record) *string { return &r.Service }),
+	event.Number("flow.io.packets", "{packet}", "Packets from the initiator", func(r *Record) *uint64 { return &r.Src.Packets }),
+	event.Number("flow.io.bytes", "By", "Bytes from the initiator, IP header and payload", func(r *Record) *uint64 { return &r.Src.Bytes }),
+	event.Number("flow.reverse.io.packets", "{packet}", "Packets from the responder", func(r *Record) *uint64 { return &r.Dst.Packets }),
+	event.Number("flow.reverse.io.bytes", "By", "Bytes from the responder, IP header and payload", func(r *Record) *uint64 { return &r.Dst.Bytes }),
+	event.Instant("flow.start", "First packet of the flow", func(r *Record) *int64 { return &r.Start }),
+	event.Text("network.community_id", "Community ID version 1, seed 0", func(r *Record) *string { return &r.Community }),
+	mac("flow.src_mac", "MAC address that the initiator's first packet came from", func(r *Record) *packet.MAC { return &r.Src.MAC }),
+	mac("flow.dst_mac", "MAC address that the initiator's first packet went to", func(r *Record) *packet.MAC { return &r.Dst.MAC }),
+	event.Text("source.device.id", "Inventory id of the initiator", func(r *Record) *string { return &r.Src.Device }),
+	event.Text("source.device.name", "Its name", func(r *Record) *string { return &r.Src.DeviceName }),
+	event.Text("destination.device.id", "Inventory id of the responder", func(r *Record) *string { return &r.Dst.Device }),
+	event.Text("destination.device.name", "Its name", func(r *Record) *string { return &r.Dst.DeviceName }),
+	event.Text("source.domain", "Name under which the wire knew the initiator's address", func(r *Record) *string { return &r.Src.Domain }),
+	event.Text("destination.domain", "Name under which the wire knew the responder's address", func(r *Record) *string { return &r.Dst.Domain }),
+	event.Text("flow.tcp.state", "TCP state in Zeek's conn_state letters", func(r *Record) *string { return &r.State }),
+	event.Number("flow.tcp_flags", "", "TCP flags of the initiator, or-ed", func(r *Record) *uint8 { return &r.Src.Flags }),
+	event.Number("flow.reverse.tcp_flags", "", "TCP flags of the responder, or-ed", func(r *Record) *uint8 { return &r.Dst.Flags }),
+	event.Number("flow.ttl.min", "", "Smallest TTL or hop limit from the initiator", func(r *Record) *uint8 { return &r.Src.TTLMin }),
+	ttlMax("flow.ttl.max", "Largest TTL from the initiator, when not the smallest", func(r *Record) *End { return &r.Src }),
+	event.Number("flow.reverse.ttl.min", "", "Smallest TTL or hop limit from the responder", func(r *Record) *uint8 { return &r.Dst.TTLMin }),
+	ttlMax("flow.reverse.ttl.max", "Largest TTL from the responder, when not the smallest", func(r *Record) *End { return &r.Dst }),
+	event.Text("flow.end_reason", "Why the record was written: idle, active, end, forced, lack_of_resources", func(r *Record) *EndReason { return &r.Reason }),
+	event.Custom("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits",
+		func(r *Record) string { return ID(r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }),
+	event.Number("flow.part", "", "Number of the record within its flow, from 0", func(r *Record) *uint32 { return &r.Part }),
+	event.Flag("flow.initiator_guessed", "The flow began before we looked, its initiator is a guess", func(r *Record) *bool { return &r.Guessed }),
+	layer2("flow.io.layer2_bytes", "Bytes of whole frames from the initiator, when not 14 a packet more than flow.io.bytes", func(r *Record) *End { return &r.Src }),
+	layer2("flow.reverse.io.layer2_bytes", "Bytes of whole frames from the responder, when not 14 a packet more than flow.reverse.io.bytes", func(r *Record) *End { return &r.Dst }),
+	event.Number("flow.vlan_id", "", "Outer VLAN id", func(r *Record) *uint16 { return &r.VLAN }),
+	event.Number("flow.inner_vlan_id", "", "Inner VLAN id of QinQ", func(r *Record) *uint16 { return &r.InnerVLAN }),
+	event.Text("network.interface.name", "Interface that saw the first packet, where the source has several", func(r *Record) *string { return &r.Interface }),
+	event.Number("flow.icmp.type", "", "ICMP or ICMPv6 type of the first packet", func(r *Record) *uint8 { return &r.ICMPType }),
+	event.Number("flow.icmp.code", "", "ICMP or ICMPv6 code of the first packet", func(r *Record) *uint8 { return &r.ICMPCode }),
+	event.Number("flow.dscp", "", "DSCP of the initiator's first packet", func(r *Record) *uint8 { return &r.Src.DSCP }),
+	event.Number("flow.reverse.dscp", "", "DSCP of the responder's first packet", func(r *Record) *uint8 { return &r.Dst.DSCP }),
+	event.Number("flow.tcp.retransmissions", "{packet}", "Segments of the initiator that carried nothing new", func(r *Record) *uint32 { return &r.Src.Retrans }),
+	event.Number("flow.reverse.tcp.retransmissions", "{packet}", "Segments of the responder that carried nothing new", func(r *Record) *uint32 { return &r.Dst.Retrans }),
+	event.Text("flow.tcp.syn", "Initiator's TCP stack: SYN options in order and window", func(r *Record) *string { return &r.Src.Syn }),
+	event.Text("flow.reverse.tcp.syn", "Responder's TCP stack: SYN-ACK options in order and window", func(r *Record) *string { return &r.Dst.Syn }),
+	event.Number("flow.fragments", "{packet}", "Packets that were IP fragments", func(r *Record) *uint32 { return &r.Fragments }),
+	event.Numbers("flow.payload_sizes", "By", "First payload sizes, negative from the responder", func(r *Record) *[]int64 { return &r.FirstSizes }),
+	event.Number("flow.messages", "{message}", "Bursts of payload from the initiator, in flows of at least three", func(r *Record) *uint32 { return &r.Messages }),
+	event.Real("flow.message.interval", "s", "Mean time between them", func(r *Record) *float64 { return &r.Interval }),
+	event.Real("flow.message.interval_cv", "1", "Coefficient of variation of that time", func(r *Record) *float64 { return &r.IntervalCV }),
+	event.Texts("dns.question.names", "DNS names asked for", func(r *Record) *[]string { return &r.Questions }),
+	event.Texts("ot.commands", "OT commands as unit/function, in the order of first sight", func(r *Record) *[]string { return &r.Commands }),
+	event.Numbers("ot.command_counts", "{message}", "How often each of ot.commands was seen", func(r *Record) *[]int64 { return &r.CommandCounts }),
+}, event.AnomalyFields(func(r *Record) *event.Anomaly { return &r.Anomaly }))
+
+// Complete fills in what [Fields] leaves out because it follows from the rest.
+// Call it once after reading a record back.
+func (r *Record) Complete() {
+	if r.Net == 0 && r.Src.Addr.IsValid() {
+		if r.Net = packet.NetIPv6; r.Src.Addr.Is4() {
+			r.Net = packet.NetIPv4
+		}
+	}
+	for _, e := range [...]*End{&r.Src, &r.Dst} {
+		if e.TTLMax == 0 {
+			e.TTLMax = e.TTLMin
+		}
+		if e.Frames == 0 {
+			e.Frames = e.Bytes + ethernetHeader*e.Packets
+		}
+	}
+}
+
+const ethernetHeader = 14
+
+// ID is the text form of [Record.ID].
+func ID(id uint64) string {
+	if id == 0 {
+		return ""
+	}
+	const digits = "0123456789abcdef"
+	var b [16]byte
+	for i := range b {
+		b[15-i] = digits[id>>(4*i)&15]
+	}
+	return string(b[:])
+}
+
+func mac(key, doc string, at func(*Record) *packet.MAC) event.Field[Record] {
+	return event.Custom(key, "keyword", doc,
+		func(r *Record) string { return at(r).String() },
+		func(r *Record, s string) { *at(r) = packet.ParseMAC(s) })
+}
+
+func ttlMax(key, doc string, at func(*Record) *End) event.Field[Record] {
+	f := event.Number(key, "", doc, func(r *Record) *uint8 { return &at(r).TTLMax })
+	return f.Unless(func(r *Record) bool { return at(r).TTLMax == at(r).TTLMin })
+}
+
+func layer2(key, doc string, at func(*Record) *End) event.Field[Record] {
+	f := event.Number(key, "By", doc, func(r *Record) *uint64 { return &at(r).Frames })
+	return f.Unless(func(r *Record) bool { return at(r).Frames == at(r).Bytes+ethernetHeader*at(r).Packets })
+}

@@ -1,0 +1,194 @@
+// Package packet turns what a capture file or an interface gives into decoded
+// headers. It promises that every frame handed out is either decoded or refused
+// with a [Reason], so that whoever counts both loses nothing. It allocates
+// nothing per packet in the common case and never panics on what the wire says;
+// what it gives up is depth: it stops at the transport header and the payload.
+package packet
+
+import "net/netip"
+
+// Frame is one packet as captured. Data is valid until the next call of the
+// Reader that filled it.
+type Frame struct {
+	Time      int64    // nanoseconds since the Unix epoch
+	Data      []byte   // captured bytes, from the link layer header on
+	WireLen   int      // length on the wire, ≥ len(Data) for a sane capture
+	Interface int      // index into the source's Interfaces()
+	Link      LinkType // link layer header type of Data
+}
+
+// LinkType is a LINKTYPE_ value as registered at tcpdump.org/linktypes.html.
+type LinkType uint32
+
+// Link types that the hand-written decoder knows.
+const (
+	LinkNull     LinkType = 0
+	LinkEthernet LinkType = 1
+	LinkRaw      LinkType = 101
+	LinkLoop     LinkType = 108
+	LinkLinuxSLL LinkType = 113
+	LinkIPv4     LinkType = 228
+	LinkIPv6     LinkType = 229
+	LinkSLL2     LinkType = 276
+)
+
+// MAC is a 48-bit Ethernet address.
+type MAC [6]byte
+
+// IsGroup reports whether the address is multicast or broadcast (I/G bit).
+func (m MAC) IsGroup() bool { return m[0]&1 != 0 }
+
+// IsLocal reports whether the address is locally administered (U/L bit), as
+// randomised addresses of phones are.
+func (m MAC) IsLocal() bool { return m[0]&2 != 0 }
+
+// IsZero reports whether the address is all zeros, that is, absent.
+func (m MAC) IsZero() bool { return m == MAC{} }
+
+const hex = "0123456789abcdef"
+
+// String gives the address as aa:bb:cc:dd:ee:ff, or "" when it is zero.
+func (m MAC) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	var b [17]byte
+	for i, x := range m {
+		if i > 0 {
+			b[i*3-1] = ':'
+		}
+		b[i*3], b[i*3+1] = hex[x>>4], hex[x&15]
+	}
+	return string(b[:])
+}
+
+// Header is what one frame says of itself. Which fields are valid follows from
+// Net and Proto.
+type Header struct {
+	Time    int64
+	WireLen int // of the whole frame
+
+	HasMAC         bool // link layer was Ethernet (or gave at least SrcMAC, as Linux cooked does)
+	SrcMAC, DstMAC MAC
+	VLAN           uint16 // outer VLAN id, 0 when untagged
+	InnerVLAN      uint16 // second tag of QinQ
+	Net            uint16 // EtherType of what is carried: 0x0800, 0x86dd, 0x0806, …; below 0x600 an 802.3 length (LLC)
+
+	// Valid iff Net is IPv4 or IPv6. IPv4 is held as ::ffff:a.b.c.d.
+	Src, Dst [16]byte
+	Proto    uint8  // transport protocol after extension headers
+	TTL      uint8  // or hop limit
+	DSCP     uint8  // six bits
+	NetLen   int    // IP header and payload by the header's own length field (IPFIX octet count)
+	IPID     uint16 // IPv4 identification
+	Fragment bool   // any fragment of a datagram
+	FragOff  uint16 // in bytes; ports are valid only where it is 0
+
+	// Valid iff Proto is TCP, UDP or SCTP and FragOff is 0.
+	SrcPort, DstPort uint16
+
+	// Valid iff Proto is ICMP or ICMPv6.
+	ICMPType, ICMPCode uint8
+
+	// Valid iff Proto is TCP.
+	TCPFlags   uint8
+	Seq, Ack   uint32
+	Window     uint16
+	TCPOptions []byte
+
+	// Payload is the captured part of the transport payload (for ARP and other
+	// non-IP, of the link payload). PayloadLen is its length on the wire by the
+	// headers' length fields; padding of short frames is not part of it.
+	Payload    []byte
+	PayloadLen int
+}
+
+// EtherTypes that code refers to by name.
+const (
+	NetIPv4 = 0x0800
+	NetARP  = 0x0806
+	NetIPv6 = 0x86dd
+)
+
+// IP protocol numbers that code refers to by name.
+const (
+	ProtoICMP   = 1
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoICMPv6 = 58
+	ProtoSCTP   = 132
+)
+
+// TCP flags.
+const (
+	FIN = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+	URG
+	ECE
+	CWR
+)
+
+// IsIP reports whether the frame carries IPv4 or IPv6.
+func (h *Header) IsIP() bool { return h.Net == NetIPv4 || h.Net == NetIPv6 }
+
+// Addr turns a 16-byte address as held in [Header] into a netip.Addr, IPv4 unmapped.
+func Addr(a [16]byte) netip.Addr { return netip.AddrFrom16(a).Unmap() }
+
+// Reason says why a frame could not be decoded. The zero value means it was.
+type Reason uint8
+
+// Reasons. Their String is the label of the counter.
+const (
+	OK            Reason = iota
+	Truncated            // the captured bytes end inside a header
+	UnknownLink          // a link type nobody here reads
+	BadIPv4              // version, header length or total length lie
+	BadIPv6              // version, length or extension header chain lie
+	BadTransport         // TCP, UDP or SCTP header length lies
+	TooManyLayers        // more tags or extension headers than any honest frame has
+	reasonCount
+)
+
+var reasons = [reasonCount]string{"ok", "truncated", "unknown_link", "bad_ipv4", "bad_ipv6", "bad_transport", "too_many_layers"}
+
+// String is the reason's counter label.
+func (r Reason) String() string { return reasons[r] }
+
+// Reasons lists every reason for which a frame is refused.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasonCount-1)
+	for r := OK + 1; r < reasonCount; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+// ParseMAC reads aa:bb:cc:dd:ee:ff; anything else gives the zero address.
+func ParseMAC(s string) (m MAC) {
+	if len(s) != 17 {
+		return MAC{}
+	}
+	for i := range m {
+		hi, lo := nibble(s[i*3]), nibble(s[i*3+1])
+		if hi > 15 || lo > 15 || i < 5 && s[i*3+2] != ':' {
+			return MAC{}
+		}
+		m[i] = hi<<4 | lo
+	}
+	return m
+}
+
+func nibble(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 16
+}

@@ -1,0 +1,2 @@
+// Package threat turns unusual things into incidents that explain themselves.
+package threat
