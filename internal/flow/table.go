@@ -1,15 +1,518 @@
 package flow
 
-import "github.com/monban/monban/internal/packet"
+import (
+	"encoding/binary"
+	"math/bits"
 
-// Table holds the live flows.
-type Table struct{}
+	"github.com/monban/monban/internal/packet"
+)
+
+// key identifies a flow whichever side speaks: lo is the smaller end.
+type key struct {
+	lo, hi         [16]byte
+	loPort, hiPort uint16
+	net            uint16
+	proto          uint8
+}
+
+// side is what one end of a flow sent since the last record.
+type side struct {
+	bytes   uint64
+	frames  uint64
+	packets uint32
+	retrans uint32
+	next    uint32 // next expected TCP sequence number, valid iff seqKnown
+	syn     uint32 // index of the stack facts in Table.stacks, 0 for none
+	flags   uint8
+	ttlMin  uint8
+	ttlMax  uint8
+	dscp    uint8
+	tcp     tcpState
+	seen    bool // has sent anything in the flow's life
+	data    bool // has sent payload in the flow's life
+	known   bool // next is valid
+}
+
+// entry is one live flow. It holds no pointers, so that the garbage collector
+// never walks the slab.
+type entry struct {
+	key         key
+	start, last int64
+	message     int64 // start of the initiator's last message
+	hash        uint32
+	touched     uint32  // table clock of the last packet, seconds
+	report      uint32  // table clock of the next report
+	due         uint32  // wheel slot holds the entry until then
+	prev, next  int32   // neighbours in the wheel slot, -1 at the ends
+	side        [2]side // 0 is lo, 1 is hi
+	srcMAC      packet.MAC
+	dstMAC      packet.MAC
+	vlan, inner uint16
+	iface       uint16
+	sizes       [4]int16
+	messages    uint32
+	mean, m2    float32 // Welford's running mean and squares of the message intervals, seconds
+	part        uint32
+	fragments   uint32
+	icmpType    uint8
+	icmpCode    uint8
+	sizeCount   uint8
+	src         uint8 // which side is the initiator
+	guessed     bool
+	lastData    uint8 // side of the last payload plus one
+	closing     bool
+	noted       bool
+	live        bool
+}
+
+const (
+	chunkBits = 10
+	chunkSize = 1 << chunkBits
+	slots     = 512 // one second each; longer waits go round more than once
+)
+
+// Table holds the live flows. It is not safe for concurrent use.
+type Table struct {
+	cfg  Config
+	emit func(*Record)
+
+	chunks []*[chunkSize]entry
+	free   []int32
+	used   int32
+	index  []uint64 // hash<<32 | entry+1, open addressing, linear probing
+	mask   uint32
+	wheel  [slots]int32
+	clock  uint32 // seconds
+	behind int    // packets in a row far behind the clock
+	hand   int32  // eviction's clock hand
+
+	idle, tcpIdle, interval, first uint32
+
+	stacks   []string // interned stack facts
+	stackIdx map[string]uint32
+	notes    map[int32]*Notes
+	names    []string // interface names
+	frags    [256]fragment
+	rec      Record
+	sizeBuf  [4]int64
+	stats    Stats
+}
+
+// NewTable makes a table that hands every record to emit. The record is reused:
+// emit must not keep it.
+func NewTable(cfg Config, emit func(*Record)) *Table {
+	t := &Table{
+		cfg: cfg, emit: emit,
+		idle: uint32(cfg.IdleTimeout.Seconds()), tcpIdle: uint32(cfg.TCPIdleTimeout.Seconds()),
+		interval: uint32(cfg.ReportInterval.Seconds()), first: uint32(cfg.FirstReport.Seconds()),
+		stacks: []string{""}, stackIdx: map[string]uint32{}, notes: map[int32]*Notes{},
+	}
+	t.resize(1 << 12)
+	for i := range t.wheel {
+		t.wheel[i] = -1
+	}
+	return t
+}
+
+// SetInterfaces names the interfaces by the index that [Table.Add] is given.
+// With fewer than two no record carries a name.
+func (t *Table) SetInterfaces(names []string) { t.names = names }
+
+// Stats gives the totals so far.
+func (t *Table) Stats() Stats {
+	s := t.stats
+	s.Live = int(t.used) - len(t.free)
+	return s
+}
+
+func (t *Table) at(i int32) *entry { return &t.chunks[i>>chunkBits][i&(chunkSize-1)] }
 
 // Add counts one packet and returns the slot of its flow, valid until the next Add.
-func (t *Table) Add(h *packet.Header, iface int) (slot int32) { return 0 }
+func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
+	t.advance(h.Time)
+	t.stats.Packets++
+	var k key
+	from := t.keyOf(h, &k)
+	hash := k.hash()
+	slot = t.find(&k, hash)
+	if slot >= 0 {
+		e := t.at(slot)
+		if e.closing && h.Proto == packet.ProtoTCP && h.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
+			t.end(slot, Ended) // the ports are used again
+			slot = -1
+		}
+	}
+	if slot < 0 {
+		slot = t.insert(&k, hash, h, from, iface)
+	}
+	t.count(slot, h, from)
+	return slot
+}
+
+// Tick moves the table's clock forward when no packets come. now is Unix nanoseconds.
+func (t *Table) Tick(now int64) {
+	if s := seconds(now); s > t.clock && t.clock != 0 {
+		t.turn(s)
+	}
+}
+
+// Flush writes a record for every live flow and forgets them all.
+func (t *Table) Flush() {
+	for i := range t.used {
+		if t.at(i).live {
+			t.end(i, Forced)
+		}
+	}
+}
 
 // Notes gives the notes of the flow in slot, made on first use.
-func (t *Table) Notes(slot int32) *Notes { return &Notes{} }
+func (t *Table) Notes(slot int32) *Notes {
+	n := t.notes[slot]
+	if n == nil {
+		n = &Notes{}
+		t.notes[slot] = n
+		t.at(slot).noted = true
+	}
+	return n
+}
 
 // Hurry brings the next record of the flow in slot forward to within a second.
-func (t *Table) Hurry(slot int32) {}
+func (t *Table) Hurry(slot int32) {
+	e := t.at(slot)
+	if soon := t.clock + 1; e.report > soon {
+		e.report = soon
+		t.reschedule(slot, e)
+	}
+}
+
+// Initiator reports whether h was sent by its flow's initiator.
+func (t *Table) Initiator(slot int32, h *packet.Header) bool {
+	var k key
+	return t.keyOf(h, &k) == t.at(slot).src
+}
+
+func seconds(ns int64) uint32 { return uint32(max(ns, 0)/1e9) + 1 }
+
+// advance moves the clock to a packet's time. A few packets from the past are
+// merged tape heads or reordering; many in a row far behind mean that the
+// source's clock was set back.
+func (t *Table) advance(ns int64) {
+	s := seconds(ns)
+	switch {
+	case s == t.clock:
+		t.behind = 0
+	case s > t.clock:
+		if t.clock == 0 {
+			t.clock = s
+		}
+		t.turn(s)
+		t.behind = 0
+	case t.clock-s > 60:
+		if t.behind++; t.behind > 100 {
+			t.Flush()
+			t.stats.Resets++
+			t.clock, t.behind = s, 0
+		}
+	}
+}
+
+// keyOf fills k and returns which side of it the packet's sender is.
+func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
+	k.net, k.proto = h.Net, h.Proto
+	if !h.IsIP() {
+		if h.Net < 0x600 {
+			k.net = 0
+		}
+		k.proto = 0
+		copy(k.lo[:], h.SrcMAC[:])
+		copy(k.hi[:], h.DstMAC[:])
+		if less(&k.lo, &k.hi) {
+			return 0
+		}
+		k.lo, k.hi = k.hi, k.lo
+		return 1
+	}
+	sp, dp := h.SrcPort, h.DstPort
+	switch {
+	case h.Fragment:
+		sp, dp = t.fragmentPorts(h)
+	case h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6:
+		ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode)
+		if sp, dp = uint16(ty), uint16(peer); paired {
+			sp = uint16(min(ty, peer))
+			dp = sp
+		} else {
+			dp |= 0x100 // a code, not a type
+		}
+	}
+	if h.Src == h.Dst {
+		if k.lo, k.hi = h.Src, h.Dst; sp <= dp {
+			k.loPort, k.hiPort = sp, dp
+			return 0
+		}
+		k.loPort, k.hiPort = dp, sp
+		return 1
+	}
+	if less(&h.Src, &h.Dst) {
+		k.lo, k.hi, k.loPort, k.hiPort = h.Src, h.Dst, sp, dp
+		return 0
+	}
+	k.lo, k.hi, k.loPort, k.hiPort = h.Dst, h.Src, dp, sp
+	return 1
+}
+
+func less(a, b *[16]byte) bool {
+	x, y := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])
+	if x != y {
+		return x < y
+	}
+	return binary.BigEndian.Uint64(a[8:]) < binary.BigEndian.Uint64(b[8:])
+}
+
+// fragment remembers the ports of a datagram's first fragment for the others.
+type fragment struct {
+	src, dst [16]byte
+	id       uint16
+	proto    uint8
+	sp, dp   uint16
+}
+
+func (t *Table) fragmentPorts(h *packet.Header) (sp, dp uint16) {
+	f := &t.frags[(h.IPID^uint16(h.Src[15])^uint16(h.Dst[15]))&255]
+	if h.FragOff == 0 {
+		*f = fragment{h.Src, h.Dst, h.IPID, h.Proto, h.SrcPort, h.DstPort}
+		return h.SrcPort, h.DstPort
+	}
+	if f.id == h.IPID && f.proto == h.Proto && f.src == h.Src && f.dst == h.Dst {
+		return f.sp, f.dp
+	}
+	return 0, 0
+}
+
+// hash mixes the key by 64-bit multiply and fold, as wyhash does. It need not
+// resist an attacker's choice of keys for correctness, only for speed, and the
+// probe length is bounded by the table's load.
+func (k *key) hash() uint32 {
+	const a, b, c = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
+	x := mum(binary.LittleEndian.Uint64(k.lo[:8])^a, binary.LittleEndian.Uint64(k.lo[8:])^b)
+	y := mum(binary.LittleEndian.Uint64(k.hi[:8])^b, binary.LittleEndian.Uint64(k.hi[8:])^c)
+	z := uint64(k.loPort) | uint64(k.hiPort)<<16 | uint64(k.net)<<32 | uint64(k.proto)<<48
+	h := mum(x^y^a, z^c)
+	return uint32(h>>32) ^ uint32(h)
+}
+
+func mum(x, y uint64) uint64 {
+	hi, lo := bits.Mul64(x, y)
+	return hi ^ lo
+}
+
+func (t *Table) find(k *key, hash uint32) int32 {
+	for i := hash & t.mask; ; i = (i + 1) & t.mask {
+		v := t.index[i]
+		if v == 0 {
+			return -1
+		}
+		if uint32(v>>32) == hash {
+			if s := int32(uint32(v)) - 1; t.at(s).key == *k {
+				return s
+			}
+		}
+	}
+}
+
+func (t *Table) resize(n uint32) {
+	t.index, t.mask = make([]uint64, n), n-1
+	for i := range t.used {
+		if e := t.at(i); e.live {
+			t.place(i, e.hash)
+		}
+	}
+}
+
+func (t *Table) place(slot int32, hash uint32) {
+	i := hash & t.mask
+	for t.index[i] != 0 {
+		i = (i + 1) & t.mask
+	}
+	t.index[i] = uint64(hash)<<32 | uint64(uint32(slot+1))
+}
+
+// unplace removes a slot from the index and closes the gap, so that no
+// tombstones pile up.
+func (t *Table) unplace(slot int32, hash uint32) {
+	i := hash & t.mask
+	for uint32(t.index[i]) != uint32(slot+1) {
+		i = (i + 1) & t.mask
+	}
+	for j := i; ; {
+		t.index[i] = 0
+		for {
+			if j = (j + 1) & t.mask; t.index[j] == 0 {
+				return
+			}
+			home := uint32(t.index[j]>>32) & t.mask
+			if (j-home)&t.mask >= (j-i)&t.mask {
+				break
+			}
+		}
+		t.index[i], i = t.index[j], j
+	}
+}
+
+func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface int) int32 {
+	live := int(t.used) - len(t.free)
+	if live >= t.cfg.MaxFlows {
+		t.evict()
+	} else if uint32(live) >= uint32(len(t.index))/2 {
+		t.resize(uint32(len(t.index)) * 2)
+	}
+	var slot int32
+	if n := len(t.free); n > 0 {
+		slot, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		slot = t.used
+		if t.used++; int(slot)>>chunkBits == len(t.chunks) {
+			t.chunks = append(t.chunks, new([chunkSize]entry))
+		}
+	}
+	e := t.at(slot)
+	*e = entry{
+		key: *k, hash: hash, start: h.Time, last: h.Time,
+		srcMAC: h.SrcMAC, dstMAC: h.DstMAC, vlan: h.VLAN, inner: h.InnerVLAN, iface: uint16(iface),
+		icmpType: h.ICMPType, icmpCode: h.ICMPCode, live: true,
+	}
+	e.src, e.guessed = initiator(h, from)
+	if e.src != from {
+		e.srcMAC, e.dstMAC = e.dstMAC, e.srcMAC
+	}
+	e.touched = t.clock
+	e.report = t.clock + min(t.first, unansweredQuiet)
+	t.place(slot, hash)
+	e.due = min(e.report, t.expiry(e))
+	t.link(slot, e)
+	t.stats.Flows++
+	return slot
+}
+
+// evict ends the least useful of a few flows: one that was never answered
+// before one that was, then the longest silent.
+func (t *Table) evict() {
+	best, bestAge := int32(-1), uint32(0)
+	for seen := 0; seen < 8; {
+		if t.hand++; t.hand >= t.used {
+			t.hand = 0
+		}
+		e := t.at(t.hand)
+		if !e.live {
+			continue
+		}
+		seen++
+		age := t.clock - e.touched + 1
+		if !e.side[0].seen || !e.side[1].seen {
+			age += 1 << 20
+		}
+		if age > bestAge {
+			best, bestAge = t.hand, age
+		}
+	}
+	t.stats.Evicted++
+	t.end(best, Evict)
+}
+
+// expiry is the clock at which silence ends the flow.
+func (t *Table) expiry(e *entry) uint32 {
+	switch {
+	case e.closing:
+		return e.touched + closedQuiet
+	case e.key.proto == packet.ProtoTCP && (e.key.net == packet.NetIPv4 || e.key.net == packet.NetIPv6):
+		return e.touched + t.tcpIdle
+	}
+	return e.touched + t.idle
+}
+
+func (t *Table) link(slot int32, e *entry) {
+	head := &t.wheel[e.due%slots]
+	e.prev, e.next = -1, *head
+	if *head >= 0 {
+		t.at(*head).prev = slot
+	}
+	*head = slot
+}
+
+func (t *Table) unlink(e *entry) {
+	if e.prev >= 0 {
+		t.at(e.prev).next = e.next
+	} else {
+		t.wheel[e.due%slots] = e.next
+	}
+	if e.next >= 0 {
+		t.at(e.next).prev = e.prev
+	}
+}
+
+// reschedule moves an entry to where it is due now.
+func (t *Table) reschedule(slot int32, e *entry) {
+	due := max(min(e.report, t.expiry(e)), t.clock+1)
+	if due == e.due {
+		return
+	}
+	t.unlink(e)
+	e.due = due
+	t.link(slot, e)
+}
+
+// turn moves the wheel to now: what is due is reported, ended, or put where it
+// is due in truth, since packets do not move entries.
+func (t *Table) turn(now uint32) {
+	from := t.clock + 1
+	if now-t.clock > slots {
+		from = now - slots + 1
+	}
+	t.clock = now
+	for s := from; s <= now && s >= from; s++ {
+		for i := t.wheel[s%slots]; i >= 0; {
+			e := t.at(i)
+			next := e.next
+			if e.due <= now {
+				t.due(i, e)
+			}
+			i = next
+		}
+	}
+}
+
+func (t *Table) due(slot int32, e *entry) {
+	if t.expiry(e) <= t.clock {
+		reason := Idle
+		if e.closing {
+			reason = Ended
+		}
+		t.end(slot, reason)
+		return
+	}
+	if e.report <= t.clock {
+		// A flow that was answered waits for its ordinary first report, unless
+		// someone noted something that is worth telling now.
+		answered := e.side[0].seen && e.side[1].seen
+		if wait := seconds(e.start) + t.first; e.part == 0 && answered && !e.noted && t.clock < wait {
+			e.report = min(wait, t.clock+t.first)
+		} else {
+			t.write(e, slot, Active)
+			e.report = t.clock + t.interval
+		}
+	}
+	t.reschedule(slot, e)
+}
+
+// end writes the last record of a flow and frees its slot.
+func (t *Table) end(slot int32, reason EndReason) {
+	e := t.at(slot)
+	t.write(e, slot, reason)
+	t.unlink(e)
+	t.unplace(slot, e.hash)
+	if e.noted {
+		delete(t.notes, slot)
+	}
+	e.live = false
+	t.free = append(t.free, slot)
+}

@@ -1,0 +1,244 @@
+package flow
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/monban/monban/internal/packet"
+)
+
+// tcpState is how far one end has come, in the terms of RFC 9293 where it has
+// them. Partial means data or an ACK without a handshake that we saw.
+type tcpState uint8
+
+const (
+	inactive tcpState = iota
+	partial
+	synSent
+	synAckSent
+	established
+	finSent
+	reset
+)
+
+// step moves the sender's state s and the other end's o by one segment.
+func step(s, o *side, flags uint8) {
+	switch {
+	case flags&packet.RST != 0:
+		if s.tcp != finSent || o.tcp != finSent {
+			s.tcp = reset
+		}
+	case flags&packet.SYN != 0 && flags&packet.ACK != 0:
+		if s.tcp == inactive || s.tcp == partial {
+			s.tcp = synAckSent
+		}
+	case flags&packet.SYN != 0:
+		if s.tcp == inactive {
+			s.tcp = synSent
+		}
+	case flags&packet.FIN != 0:
+		if s.tcp != reset {
+			s.tcp = finSent
+		}
+		if o.tcp == synAckSent {
+			o.tcp = established
+		}
+	default:
+		switch s.tcp {
+		case inactive:
+			s.tcp = partial
+		case synSent:
+			if o.tcp >= synAckSent {
+				s.tcp = established
+			}
+		case synAckSent:
+			s.tcp = established
+		}
+		if o.tcp == synAckSent && s.tcp == established {
+			o.tcp = established
+		}
+	}
+}
+
+// connState sums up both ends in the letters that Zeek's conn.log uses, because
+// analysts read them at a glance: o is the initiator, r the responder.
+func connState(o, r *side) string {
+	oQuiet := o.tcp == inactive || o.tcp == partial
+	rQuiet := r.tcp == inactive || r.tcp == partial
+	switch {
+	case r.tcp == reset:
+		switch {
+		case o.tcp == synSent || o.tcp == synAckSent || o.tcp == reset && !o.data && !r.data:
+			return "REJ"
+		case oQuiet:
+			return "RSTRH"
+		}
+		return "RSTR"
+	case o.tcp == reset:
+		if rQuiet {
+			return "RSTOS0"
+		}
+		return "RSTO"
+	case r.tcp == finSent && o.tcp == finSent:
+		return "SF"
+	case o.tcp == finSent:
+		if rQuiet {
+			return "SH"
+		}
+		return "S2"
+	case r.tcp == finSent:
+		if oQuiet {
+			return "SHR"
+		}
+		return "S3"
+	case o.tcp == synSent && r.tcp == inactive:
+		return "S0"
+	case o.tcp == established && r.tcp == established:
+		return "S1"
+	}
+	return "OTH"
+}
+
+// sequence counts the segment as a retransmission when it ends no later than
+// what its sender had sent before. A keep-alive repeats one byte on purpose.
+func sequence(s *side, h *packet.Header) {
+	n := uint32(h.PayloadLen)
+	if h.TCPFlags&(packet.SYN|packet.FIN) != 0 {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	end := h.Seq + n
+	switch {
+	case !s.known || h.TCPFlags&packet.SYN != 0 && h.Seq+1 != s.next && s.tcp <= synSent:
+		s.next, s.known = end, true
+	case int32(end-s.next) > 0:
+		s.next = end
+	case n == 1 && h.Seq == s.next-1 && h.TCPFlags&(packet.SYN|packet.FIN) == 0:
+	default:
+		s.retrans++
+	}
+}
+
+// initiator guesses which side began the flow that h is the first packet of,
+// and says whether it is a guess. from is the side that sent h.
+func initiator(h *packet.Header, from uint8) (side uint8, guessed bool) {
+	if !h.IsIP() {
+		return from, false
+	}
+	switch h.Proto {
+	case packet.ProtoTCP:
+		switch h.TCPFlags & (packet.SYN | packet.ACK) {
+		case packet.SYN:
+			return from, false
+		case packet.SYN | packet.ACK:
+			return 1 - from, false
+		}
+		if servicePort(h.SrcPort, h.DstPort) {
+			return 1 - from, true
+		}
+		return from, true
+	case packet.ProtoUDP, packet.ProtoSCTP:
+		if servicePort(h.SrcPort, h.DstPort) && !h.DstMAC.IsGroup() && h.Src[0] != 0xff {
+			return 1 - from, true
+		}
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		if ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode); paired && icmpReply(h.Proto, ty, peer) {
+			return 1 - from, true
+		}
+	}
+	return from, false
+}
+
+// servicePort reports whether a packet from port a to port b looks like an answer.
+func servicePort(a, b uint16) bool {
+	const system, ephemeral = 1024, 32768 // RFC 6335 system ports; the lowest ephemeral port of common stacks
+	return a != 0 && (a < system && b >= system || a < ephemeral && b >= ephemeral)
+}
+
+// icmpPair gives the type that answers ty, or the code when nothing does.
+func icmpPair(proto, ty, code uint8) (self, peer uint8, paired bool) {
+	if proto == packet.ProtoICMP {
+		switch ty {
+		case 0, 8:
+			return ty, 8 - ty, true
+		case 13, 14, 15, 16, 17, 18: // timestamp, information, address mask
+			return ty, (ty - 13) ^ 1 + 13, true
+		case 9, 10: // router
+			return ty, 19 - ty, true
+		}
+		return ty, code, false
+	}
+	switch ty {
+	case 128, 129, 130, 131, 144, 145: // echo, listener, home agent
+		return ty, ty ^ 1, true
+	case 133, 134, 135, 136: // router, neighbour
+		return ty, (ty - 133) ^ 1 + 133, true
+	case 139, 140: // node information
+		return ty, (ty - 139) ^ 1 + 139, true
+	}
+	return ty, code, false
+}
+
+func icmpReply(proto, ty, peer uint8) bool {
+	if proto == packet.ProtoICMP && (ty == 0 || ty == 8) {
+		return ty == 0
+	}
+	if proto == packet.ProtoICMP && ty < 13 {
+		return ty == 9
+	}
+	return ty > peer
+}
+
+// stackFacts interns what a SYN or SYN-ACK shows of its sender's TCP stack: the
+// options in order, their values where they are the stack's own choice, and the
+// window. At most maxStacks distinct ones are kept.
+func (t *Table) stackFacts(h *packet.Header) uint32 {
+	var buf [96]byte
+	b := buf[:0]
+	for o := h.TCPOptions; len(o) > 0 && len(b) < 72; {
+		if len(b) > 0 {
+			b = append(b, ',')
+		}
+		kind := o[0]
+		if kind == 0 {
+			b = append(b, 'E')
+			break
+		}
+		if kind == 1 {
+			b, o = append(b, 'N'), o[1:]
+			continue
+		}
+		if len(o) < 2 || o[1] < 2 || int(o[1]) > len(o) {
+			b = append(b, '!') // a length that lies
+			break
+		}
+		v := o[2:o[1]]
+		switch {
+		case kind == 2 && len(v) == 2:
+			b = strconv.AppendUint(append(b, 'M'), uint64(binary.BigEndian.Uint16(v)), 10)
+		case kind == 3 && len(v) == 1:
+			b = strconv.AppendUint(append(b, 'W'), uint64(v[0]), 10)
+		case kind == 4:
+			b = append(b, 'S')
+		case kind == 8:
+			b = append(b, 'T')
+		default:
+			b = strconv.AppendUint(append(b, 'O'), uint64(kind), 10)
+		}
+		o = o[o[1]:]
+	}
+	b = strconv.AppendUint(append(b, ';'), uint64(h.Window), 10)
+	if i, ok := t.stackIdx[string(b)]; ok {
+		return i
+	}
+	const maxStacks = 4096
+	if len(t.stacks) >= maxStacks {
+		return 0
+	}
+	i := uint32(len(t.stacks))
+	t.stacks = append(t.stacks, string(b))
+	t.stackIdx[t.stacks[i]] = i
+	return i
+}
