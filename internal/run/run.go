@@ -37,6 +37,7 @@ var state struct {
 	code     int
 	sources  int  // begun, and neither done nor cancelled
 	stopping bool // the Collector is shutting its components down
+	asked    bool // it has been asked to; it takes one such event and never a second
 }
 
 // SetExitCode asks for code at the end of the process. ExitError outranks every other code,
@@ -71,7 +72,7 @@ func ExitCode() int {
 func SetStopping(stopping bool) {
 	state.Lock()
 	defer state.Unlock()
-	state.stopping = stopping
+	state.stopping, state.asked = stopping, false
 }
 
 // Source is a component whose end may end the run. A nil Source is one that never does, and
@@ -97,13 +98,36 @@ func (s *Source) Done(host component.Host) {
 		return
 	}
 	state.Lock()
-	last := state.sources == 0 && !state.stopping
+	last := state.sources == 0
 	state.Unlock()
 	if last {
-		// On a goroutine of its own, as the Collector takes the event only when all its
-		// components have started, and one of them may be the caller.
-		go componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(ErrDone))
+		ask(host, ErrDone)
 	}
+}
+
+// Fail ends the run because of err, which the Collector logs, with exit code 1. Everything is
+// still flushed and shut down. The first call of a run counts; Fail does not wait. A component
+// whose Shutdown fails calls it too: then only the exit code is left to set, and the error
+// should be logged.
+func Fail(host component.Host, err error) {
+	SetExitCode(ExitError)
+	ask(host, err)
+}
+
+// Stop ends the run before its sources do, without an error: nobody reads its output any more.
+func Stop(host component.Host) { ask(host, ErrDone) }
+
+// ask has the Collector stop, unless it is stopping or was asked before.
+func ask(host component.Host, why error) {
+	state.Lock()
+	defer state.Unlock()
+	if state.asked || state.stopping {
+		return
+	}
+	state.asked = true
+	// On a goroutine of its own, as the Collector takes the event only when all its
+	// components have started, and one of them may be the caller.
+	go componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(why))
 }
 
 // Cancel withdraws the source: it is shut down before its end. Safe after Done, and twice.

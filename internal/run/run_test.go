@@ -10,7 +10,7 @@ import (
 )
 
 func reset(t *testing.T) {
-	clear := func() { state.code, state.sources, state.stopping = 0, 0, false }
+	clear := func() { state.code, state.sources, state.stopping, state.asked = 0, 0, false, false }
 	clear()
 	t.Cleanup(clear)
 }
@@ -94,6 +94,26 @@ func TestDoneIsSilentDuringShutdown(t *testing.T) {
 	s := Begin()
 	SetStopping(true)
 	s.Done(host)
+	host.count(t, 0)
+}
+
+func TestFailEndsTheRunOnce(t *testing.T) {
+	reset(t)
+	host := make(reports)
+	s := Begin()
+	full := errors.New("no space left on device")
+	Fail(host, full)
+	s.Done(host) // the end of the file meanwhile
+	Fail(host, full)
+	if e := <-host; !errors.Is(e.Err(), full) {
+		t.Errorf("event with %v, want %v", e.Err(), full)
+	}
+	host.count(t, 0)
+	if ExitCode() != ExitError {
+		t.Errorf("ExitCode() = %d, want %d", ExitCode(), ExitError)
+	}
+	SetStopping(true)
+	Fail(host, full)
 	host.count(t, 0)
 }
 
