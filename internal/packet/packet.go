@@ -8,7 +8,7 @@ package packet
 import "net/netip"
 
 // Frame is one packet as captured. Data is valid until the next call of the
-// Reader that filled it.
+// [Source] that filled it.
 type Frame struct {
 	Time      int64    // nanoseconds since the Unix epoch
 	Data      []byte   // captured bytes, from the link layer header on
@@ -24,7 +24,10 @@ type LinkType uint32
 const (
 	LinkNull     LinkType = 0
 	LinkEthernet LinkType = 1
+	LinkPPP      LinkType = 9
+	LinkPPPHDLC  LinkType = 50
 	LinkRaw      LinkType = 101
+	LinkCHDLC    LinkType = 104
 	LinkLoop     LinkType = 108
 	LinkLinuxSLL LinkType = 113
 	LinkIPv4     LinkType = 228
@@ -84,11 +87,13 @@ type Header struct {
 	Fragment bool   // any fragment of a datagram
 	FragOff  uint16 // in bytes; ports are valid only where it is 0
 
-	// Valid iff Proto is TCP, UDP or SCTP and FragOff is 0.
+	// Valid iff Proto is TCP, UDP, UDP-Lite or SCTP and FragOff is 0.
 	SrcPort, DstPort uint16
 
-	// Valid iff Proto is ICMP or ICMPv6.
+	// Valid iff Proto is ICMP or ICMPv6. ICMPRest is bytes 4 to 7 of the header:
+	// identifier and sequence number of an echo, MTU, gateway; 0 when cut off.
 	ICMPType, ICMPCode uint8
+	ICMPRest           uint32
 
 	// Valid iff Proto is TCP.
 	TCPFlags   uint8
@@ -112,11 +117,12 @@ const (
 
 // IP protocol numbers that code refers to by name.
 const (
-	ProtoICMP   = 1
-	ProtoTCP    = 6
-	ProtoUDP    = 17
-	ProtoICMPv6 = 58
-	ProtoSCTP   = 132
+	ProtoICMP    = 1
+	ProtoTCP     = 6
+	ProtoUDP     = 17
+	ProtoICMPv6  = 58
+	ProtoSCTP    = 132
+	ProtoUDPLite = 136
 )
 
 // TCP flags.
@@ -149,10 +155,11 @@ const (
 	BadIPv6              // version, length or extension header chain lie
 	BadTransport         // TCP, UDP or SCTP header length lies
 	TooManyLayers        // more tags or extension headers than any honest frame has
+	NoNetwork            // a known link's own talk that carries no network packet: 802.11 management, PPP control
 	reasonCount
 )
 
-var reasons = [reasonCount]string{"ok", "truncated", "unknown_link", "bad_ipv4", "bad_ipv6", "bad_transport", "too_many_layers"}
+var reasons = [reasonCount]string{"ok", "truncated", "unknown_link", "bad_ipv4", "bad_ipv6", "bad_transport", "too_many_layers", "no_network"}
 
 // String is the reason's counter label.
 func (r Reason) String() string { return reasons[r] }
