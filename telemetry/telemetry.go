@@ -57,13 +57,13 @@ func NewFactory() telemetry.Factory {
 			if err != nil {
 				return nil, nil, err
 			}
-			run.SetStopping(false)
+			run.Starting()
 			l := &life{}
 			logger = logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 				return &core{Core: c, life: l}
 			}))
 			tuned.Do(func() { tune(logger) })
-			return logger, l.shutdown(stop), nil
+			return logger, l.shutdown(logger, stop), nil
 		}),
 	)
 }
@@ -77,8 +77,11 @@ type life struct {
 
 // shutdown stops the logger and then ends the process, if there is a reason to. A service that
 // never became ready is left to main, which prints why and exits with 1.
-func (l *life) shutdown(stop component.ShutdownFunc) component.ShutdownFunc {
+func (l *life) shutdown(logger *zap.Logger, stop component.ShutdownFunc) component.ShutdownFunc {
 	return func(ctx context.Context) error {
+		for _, err := range run.Late() {
+			logger.Error("Failed while stopping", zap.Error(err))
+		}
 		err := stop.Shutdown(ctx)
 		if code := run.ExitCode(); code != 0 && l.ready && !l.reload {
 			os.Exit(code)
@@ -108,10 +111,11 @@ func (c *core) Check(entry zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 		return ce.AddCore(entry, c) // the fields decide, and Write has them
 	case lineReady:
 		c.life.ready = true
+		run.Ready()
 	case lineReload:
 		c.life.reload = true
 	case lineStop:
-		run.SetStopping(true)
+		run.Stopping()
 	}
 	return c.Core.Check(entry, ce)
 }

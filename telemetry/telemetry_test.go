@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/yamlprovider"
 	"go.opentelemetry.io/collector/consumer"
@@ -92,7 +91,7 @@ func (a *actor) Start(_ context.Context, host component.Host) error {
 	case a.cfg.Start != "":
 		return errors.New(a.cfg.Start)
 	case a.cfg.Fatal != "":
-		go componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(errors.New(a.cfg.Fatal)))
+		run.Fail(host, errors.New(a.cfg.Fatal))
 	case a.cfg.Hangup && !reloaded:
 		reloaded = true
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // deadly until the Collector takes it
@@ -162,7 +161,7 @@ func TestCollector(t *testing.T) {
 		{
 			name: "the end of the source is no error", level: "info",
 			receivers: []string{"done: true"},
-			code:      0, flushed: 1, in: []string{"a component's line", `"otelcol.component.id": "actor/0"`, "Starting shutdown..."}, out: []string{"error", "read to its end"},
+			code:      0, flushed: 1, in: []string{"a component's line", `"otelcol.component.id": "actor/0"`, "Starting shutdown..."}, out: []string{"error", "is over"},
 		}, {
 			name: "quietly so", level: "error",
 			receivers: []string{"done: true"},

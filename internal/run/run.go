@@ -2,26 +2,33 @@
 //
 // A Collector is made to run forever, and a capture file has an end. So a source that has
 // read everything says so with Source.Done, and the last of them asks the Collector to stop
-// by the one way that flushes every component: a fatal status event that carries ErrDone.
-// Package telemetry, which the Collector shuts down last, keeps that event out of the log and
-// leaves the process with ExitCode.
+// by the one way that flushes every component: a fatal status event, which then carries
+// ErrDone. Fail sends one that means it. Package telemetry, which the Collector shuts down
+// last, keeps ErrDone out of the log and leaves the process with ExitCode.
+//
+// Sending that event is where a Collector hangs: it is handed over under the lock that every
+// start and stop of a component needs, and only the control loop takes it. Here it is sent once
+// in a Collector's life, after all components have started and not once they are being stopped.
 //
 // The package promises that a run ends once and only after its last source, that the gravest
 // exit code wins, and that no call here blocks. It gives up independence: all state belongs to
-// the process, as an exit code does, so two Collectors in one process share it.
+// the process, as an exit code does, so two Collectors in one process share it. In a
+// distribution without our package telemetry nothing tells that all components have started;
+// the event then waits for a second.
 package run
 
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
-// ErrDone is what the fatal status event carries when nothing is wrong: every source has been
-// read to its end.
-var ErrDone = errors.New("every source has been read to its end")
+// ErrDone is what the fatal status event carries when nothing is wrong: there is nothing left
+// to do.
+var ErrDone = errors.New("the run is over")
 
 // Exit codes, besides 0.
 const (
@@ -32,12 +39,23 @@ const (
 	ExitFound = 3
 )
 
+// startTime is how long components of other distributions are given to start. Receivers start
+// last, so only other receivers are waited for.
+const startTime = time.Second
+
+// lateMost bounds the errors kept for Late.
+const lateMost = 16
+
 var state struct {
 	sync.Mutex
-	code     int
-	sources  int  // begun, and neither done nor cancelled
-	stopping bool // the Collector is shutting its components down
-	asked    bool // it has been asked to; it takes one such event and never a second
+	code    int
+	sources int // begun, and neither done nor cancelled
+
+	// One life of a Collector, from Starting to Stopping; a reload begins another.
+	ready    chan struct{} // closed when all components have started; nil without package telemetry
+	stopping chan struct{} // closed when components begin to be shut down; nil likewise
+	asked    bool          // the event has been sent, or is about to be
+	late     []error       // failures that came after that
 }
 
 // SetExitCode asks for code at the end of the process. ExitError outranks every other code,
@@ -47,6 +65,10 @@ var state struct {
 func SetExitCode(code int) {
 	state.Lock()
 	defer state.Unlock()
+	setExitCode(code)
+}
+
+func setExitCode(code int) {
 	if rank(code) > rank(state.code) {
 		state.code = code
 	}
@@ -66,19 +88,11 @@ func ExitCode() int {
 	return state.code
 }
 
-// SetStopping is for package telemetry: it tells whether the Collector is shutting down. From
-// then on Done is silent. Nobody would take the event, and the Collector holds the lock that
-// every component's shutdown needs until somebody does.
-func SetStopping(stopping bool) {
-	state.Lock()
-	defer state.Unlock()
-	state.stopping, state.asked = stopping, false
-}
-
 // Source is a component whose end may end the run. A nil Source is one that never does, and
 // its methods do nothing.
 type Source struct {
-	ended bool
+	ended     bool
+	cancelled chan struct{} // closed by Cancel
 }
 
 // Begin announces a source. Call it where the component is made, not where it starts: a short
@@ -87,63 +101,132 @@ func Begin() *Source {
 	state.Lock()
 	defer state.Unlock()
 	state.sources++
-	return &Source{}
+	return &Source{cancelled: make(chan struct{})}
 }
 
 // Done says that the source has been read to its end and that all of it was handed on. When no
 // other source is left, the Collector is asked to stop; Done does not wait for that. The host
-// is the one that Start was given.
+// is the one that Start was given. Only the first call counts.
 func (s *Source) Done(host component.Host) {
-	if !s.end() {
-		return
-	}
-	state.Lock()
-	last := state.sources == 0
-	state.Unlock()
-	if last {
-		ask(host, ErrDone)
-	}
-}
-
-// Fail ends the run because of err, which the Collector logs, with exit code 1. Everything is
-// still flushed and shut down. The first call of a run counts; Fail does not wait. A component
-// whose Shutdown fails calls it too: then only the exit code is left to set, and the error
-// should be logged.
-func Fail(host component.Host, err error) {
-	SetExitCode(ExitError)
-	ask(host, err)
-}
-
-// Stop ends the run before its sources do, without an error: nobody reads its output any more.
-func Stop(host component.Host) { ask(host, ErrDone) }
-
-// ask has the Collector stop, unless it is stopping or was asked before.
-func ask(host component.Host, why error) {
-	state.Lock()
-	defer state.Unlock()
-	if state.asked || state.stopping {
-		return
-	}
-	state.asked = true
-	// On a goroutine of its own, as the Collector takes the event only when all its
-	// components have started, and one of them may be the caller.
-	go componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(why))
-}
-
-// Cancel withdraws the source: it is shut down before its end. Safe after Done, and twice.
-func (s *Source) Cancel() { s.end() }
-
-// end takes the source off the count and reports whether it still was on it.
-func (s *Source) end() bool {
 	if s == nil {
-		return false
+		return
 	}
 	state.Lock()
 	defer state.Unlock()
 	if s.ended {
-		return false
+		return
 	}
 	s.ended = true
-	state.sources--
+	if state.sources--; state.sources == 0 {
+		ask(host, ErrDone, s.cancelled)
+	}
+}
+
+// Cancel withdraws the source: it is being shut down. Safe after Done, and twice.
+func (s *Source) Cancel() {
+	if s == nil {
+		return
+	}
+	state.Lock()
+	defer state.Unlock()
+	if !s.ended {
+		s.ended = true
+		state.sources--
+	}
+	select {
+	case <-s.cancelled:
+	default:
+		close(s.cancelled)
+	}
+}
+
+// Stop ends the run without an error before its sources end: there is nobody left to run for,
+// as when a reader has closed the pipe that is written to.
+func Stop(host component.Host) {
+	state.Lock()
+	defer state.Unlock()
+	ask(host, ErrDone, nil)
+}
+
+// Fail ends the run because of err, which the Collector logs; the process exits with ExitError.
+// It is for what goes wrong after Start and leaves nothing to run for. Errors of Start and
+// Shutdown are returned instead.
+func Fail(host component.Host, err error) {
+	state.Lock()
+	defer state.Unlock()
+	setExitCode(ExitError)
+	if !ask(host, err, nil) && len(state.late) < lateMost {
+		state.late = append(state.late, err)
+	}
+}
+
+// ask sends the event from a goroutine of its own, unless the Collector has been asked already
+// or is stopping anyway; it reports whether it will. The caller holds the lock.
+func ask(host component.Host, err error, cancelled <-chan struct{}) bool {
+	if _, ok := host.(componentstatus.Reporter); !ok || state.asked {
+		return false
+	}
+	ready, stopping := state.ready, state.stopping
+	select {
+	case <-stopping:
+		return false
+	default:
+	}
+	state.asked = true
+	go func() {
+		var patience <-chan time.Time
+		if ready == nil {
+			patience = time.After(startTime)
+		}
+		select {
+		case <-ready:
+		case <-patience:
+		case <-stopping:
+			return
+		case <-cancelled:
+			return
+		}
+		select { // what came at the same time
+		case <-stopping:
+		case <-cancelled:
+		default:
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(err))
+		}
+	}()
 	return true
+}
+
+// Starting is for package telemetry, as are the three below: a Collector is about to make its
+// components.
+func Starting() {
+	state.Lock()
+	defer state.Unlock()
+	state.ready, state.stopping = make(chan struct{}), make(chan struct{})
+	state.asked, state.late = false, nil
+}
+
+// Ready tells that all components have started.
+func Ready() { closeOnce(&state.ready) }
+
+// Stopping tells that components begin to be shut down.
+func Stopping() { closeOnce(&state.stopping) }
+
+func closeOnce(c *chan struct{}) {
+	state.Lock()
+	defer state.Unlock()
+	if *c == nil {
+		return
+	}
+	select {
+	case <-*c:
+	default:
+		close(*c)
+	}
+}
+
+// Late returns the failures that nobody was told of, as the Collector was already ending.
+func Late() []error {
+	state.Lock()
+	defer state.Unlock()
+	return state.late
 }
