@@ -1,0 +1,166 @@
+package ndjsonexporter
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+func TestEncode(t *testing.T) {
+	at := time.Date(2026, 2, 3, 4, 5, 6, 7, time.UTC)
+	for _, c := range []struct {
+		name     string
+		resource map[string]any
+		record   func(plog.LogRecord)
+		want     string
+	}{
+		{"nothing", nil, func(plog.LogRecord) {}, `{"timestamp":"1970-01-01T00:00:00.000000000Z"}`},
+		{"observed time stands in", nil, func(lr plog.LogRecord) { lr.SetObservedTimestamp(pcommon.NewTimestampFromTime(at)) },
+			`{"timestamp":"2026-02-03T04:05:06.000000007Z"}`},
+		{"flow", map[string]any{"host.name": "edge"}, func(lr plog.LogRecord) {
+			lr.SetTimestamp(pcommon.NewTimestampFromTime(at))
+			lr.SetEventName("network.flow")
+			lr.Attributes().PutStr("source.address", "10.0.0.1")
+			lr.Attributes().PutInt("flow.start", at.UnixNano()-1)
+			lr.Attributes().PutInt("source.port", 502)
+			lr.Attributes().PutDouble("anomaly.score", 0.25)
+			lr.Attributes().PutBool("flow.initiator_guessed", true)
+		}, `{"timestamp":"2026-02-03T04:05:06.000000007Z","event":"network.flow","host.name":"edge","source.address":"10.0.0.1",` +
+			`"flow.start":"2026-02-03T04:05:06.000000006Z","source.port":502,"anomaly.score":0.25,"flow.initiator_guessed":true}`},
+		{"severity, body, trace", nil, func(lr plog.LogRecord) {
+			lr.SetSeverityNumber(plog.SeverityNumberWarn)
+			lr.SetTraceID(pcommon.TraceID{1, 2})
+			lr.SetSpanID(pcommon.SpanID{3})
+			lr.Body().SetStr("hello")
+		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","severity":"Warn","trace_id":"01020000000000000000000000000000","span_id":"0300000000000000","body":"hello"}`},
+		{"severity text wins", nil, func(lr plog.LogRecord) {
+			lr.SetSeverityNumber(plog.SeverityNumberWarn)
+			lr.SetSeverityText("notice")
+		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","severity":"notice"}`},
+		{"the record's attribute wins over the resource's", map[string]any{"device.id": "a", "site": "b"}, func(lr plog.LogRecord) {
+			lr.Attributes().PutStr("x", "y")
+			lr.Attributes().PutStr("device.id", "c")
+		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","site":"b","x":"y","device.id":"c"}`},
+		{"reserved keys", map[string]any{"event": "r"}, func(lr plog.LogRecord) { lr.Attributes().PutInt("timestamp", 1) },
+			`{"timestamp":"1970-01-01T00:00:00.000000000Z","attribute.event":"r","attribute.timestamp":1}`},
+		{"strings", nil, func(lr plog.LogRecord) {
+			lr.Attributes().PutStr("", "\"\\\n\r\t\x00\x1b[31m\x7f")
+			lr.Attributes().PutStr("utf", "é漢\u0085\U0001f600")
+			lr.Attributes().PutStr("bad", "a\xffb\xc3")
+		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","":"\"\\\n\r\t\u0000\u001b[31m\u007f","utf":"é漢\u0085😀","bad":"a` + "\ufffdb\ufffd" + `"}`},
+		{"numbers", nil, func(lr plog.LogRecord) {
+			for i, f := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, 1, 1e300, 1e-9, -2.5} {
+				lr.Attributes().PutDouble(fmt.Sprint(i), f)
+			}
+			lr.Attributes().PutInt("min", math.MinInt64)
+		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","0":null,"1":null,"2":null,"3":0,"4":1,"5":1e+300,"6":1e-09,"7":-2.5,"min":-9223372036854775808}`},
+		{"nested", nil, func(lr plog.LogRecord) {
+			_ = lr.Attributes().FromRaw(map[string]any{"l": []any{"a", int64(1), map[string]any{"k": []any{}}, nil, []byte{1, 2}}})
+		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","l":["a",1,{"k":[]},null,"AQI="]}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := newEncoder()
+			r := pcommon.NewMap()
+			if err := r.FromRaw(c.resource); err != nil {
+				t.Fatal(err)
+			}
+			e.setResource(r)
+			lr := plog.NewLogRecord()
+			c.record(lr)
+			got := string(e.appendRecord(nil, lr))
+			if got != c.want+"\n" {
+				t.Errorf("got  %s want %s", got, c.want)
+			}
+			if !json.Valid([]byte(got)) {
+				t.Error("not JSON")
+			}
+		})
+	}
+}
+
+func TestEncodeDeepNesting(t *testing.T) {
+	lr := plog.NewLogRecord()
+	v := lr.Attributes().PutEmpty("deep")
+	for range 10_000 {
+		v = v.SetEmptySlice().AppendEmpty()
+	}
+	b := newEncoder().appendRecord(nil, lr)
+	if !json.Valid(b) || strings.Count(string(b), "[") != maxDepth {
+		t.Errorf("%s", b)
+	}
+}
+
+func TestTimesAreAsTimePrintsThem(t *testing.T) {
+	e := newEncoder()
+	const layout = `"2006-01-02T15:04:05.000000000Z"`
+	for _, ns := range []int64{0, 1, -1, nanosADay, -nanosADay, nanosADay - 1, 951782399_999999999, 951782400_000000000,
+		4107542399_123456789, math.MaxInt64, math.MinInt64, 1754000000_100000000} {
+		if got, want := string(e.appendTime(nil, ns)), time.Unix(0, ns).UTC().Format(layout); got != want {
+			t.Errorf("%d: got %s, want %s", ns, got, want)
+		}
+	}
+}
+
+func FuzzAppendString(f *testing.F) {
+	f.Add("plain")
+	f.Add("\x00\xff\"\\\u2028é")
+	f.Fuzz(func(t *testing.T, s string) {
+		b := appendString(nil, s)
+		var got string
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatalf("%q: %v", b, err)
+		}
+		if want := strings.ToValidUTF8(s, "\ufffd"); utf8.ValidString(s) && got != want {
+			t.Fatalf("%q came back as %q", s, got)
+		}
+		for _, r := range string(b) {
+			if r < 0x20 || r >= 0x7f && r < 0xa0 {
+				t.Fatalf("%q holds a control character", b)
+			}
+		}
+	})
+}
+
+// flowRecord is a flow with 20 attributes, as most are.
+func flowRecord(lr plog.LogRecord) {
+	lr.SetTimestamp(1_754_000_000_123_456_789)
+	lr.SetEventName("network.flow")
+	a := lr.Attributes()
+	for _, k := range []string{"source.address", "destination.address"} {
+		a.PutStr(k, "192.168.178.120")
+	}
+	for _, k := range []string{"source.port", "destination.port", "flow.io.packets", "flow.io.bytes", "flow.reverse.io.packets",
+		"flow.reverse.io.bytes", "flow.tcp_flags", "flow.reverse.tcp_flags", "flow.ttl.min", "flow.reverse.ttl.min"} {
+		a.PutInt(k, 49152)
+	}
+	a.PutInt("flow.start", 1_754_000_000_023_456_789)
+	a.PutStr("network.transport", "tcp")
+	a.PutStr("network.protocol.name", "modbus")
+	a.PutStr("network.community_id", "1:wCb3OG7yAFWelaUydu0D+125CLM=")
+	a.PutStr("flow.src_mac", "00:11:22:33:44:55")
+	a.PutStr("flow.dst_mac", "00:11:22:33:44:66")
+	a.PutStr("flow.tcp.state", "SF")
+	a.PutStr("flow.end_reason", "end")
+}
+
+func BenchmarkEncode(b *testing.B) {
+	lr := plog.NewLogRecord()
+	flowRecord(lr)
+	r := pcommon.NewMap()
+	r.PutStr("host.name", "edge-1")
+	e := newEncoder()
+	e.setResource(r)
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = e.appendRecord(buf[:0], lr)
+	}
+	b.SetBytes(int64(len(buf)))
+}
