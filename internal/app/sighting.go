@@ -14,7 +14,9 @@ const (
 	DHCPAsk    = "dhcp.ask"    // a client asks: Name, Vendor, Params, MAC
 	DHCPGrant  = "dhcp.grant"  // a server grants Address to MAC; Addresses are routers, By the server
 	MDNSName   = "mdns.name"   // MAC says that Name is Address, or announces the services in Names
-	DNSAnswer  = "dns.answer"  // Name was answered with Addresses to the device MAC
+	LLMNRName  = "llmnr.name"  // MAC answers that its Name is Address
+	NBNSName   = "nbns.name"   // MAC registers the NetBIOS Name for Address
+	DNSAnswer  = "dns.answer"  // Name was answered with Addresses to the device MAC at Address, by the frames of By
 	Relay      = "relay"       // By sent on a packet that MAC had sent to it, within its subnet
 )
 
@@ -40,13 +42,13 @@ type Sighting struct {
 
 // Sightings is the one definition of a sighting event.
 var Sightings = event.NewTable("network.sighting", "What the wire says about who a device is.", []event.Field[Sighting]{
-	event.Text("sighting.kind", "arp.claim, arp.request, dhcp.ask, dhcp.grant, mdns.name, dns.answer, relay", func(s *Sighting) *string { return &s.Kind }),
+	event.Text("sighting.kind", "arp.claim, arp.request, dhcp.ask, dhcp.grant, mdns.name, llmnr.name, nbns.name, dns.answer, relay", func(s *Sighting) *string { return &s.Kind }),
 	sightingMAC("sighting.mac", "MAC address of the device spoken of", func(s *Sighting) *packet.MAC { return &s.MAC }),
 	sightingMAC("sighting.by_mac", "MAC address of who said or did it, where that is another", func(s *Sighting) *packet.MAC { return &s.By }),
 	event.Address("source.address", "IP source of the packet", func(s *Sighting) *netip.Addr { return &s.Source }),
 	event.Address("sighting.address", "Address spoken of", func(s *Sighting) *netip.Addr { return &s.Address }),
 	event.Texts("sighting.addresses", "Addresses answered (dns.answer), or routers (dhcp.grant)", func(s *Sighting) *[]string { return &s.Addresses }),
-	event.Text("sighting.name", "Host name (DHCP option 12, mDNS) or the DNS name asked", func(s *Sighting) *string { return &s.Name }),
+	event.Text("sighting.name", "Host name (DHCP option 12 or 81, mDNS, LLMNR, NetBIOS) or the DNS name asked", func(s *Sighting) *string { return &s.Name }),
 	event.Texts("sighting.names", "mDNS service types and instance names", func(s *Sighting) *[]string { return &s.Names }),
 	event.Text("sighting.vendor_class", "DHCP vendor class", func(s *Sighting) *string { return &s.Vendor }),
 	event.Text("sighting.dhcp_parameters", "DHCP parameter request list", func(s *Sighting) *string { return &s.Params }),
