@@ -1,2 +1,428 @@
 // Package threat turns unusual things into incidents that explain themselves.
+// It promises one report an incident, updated while it goes on, with the class
+// that the evidence speaks for most, how sure that is, and what was expected and
+// seen; unknown is an answer. Memory is bounded by the number of open incidents.
+// It gives up judgement of its own: only evidence that the baseline found counts.
+//
+// Classification adds evidence up: each kind of evidence gives each class its
+// weight in nats times its strength, each class starts at a bias, and the leading
+// class is reported once its score is positive.
 package threat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/flow"
+)
+
+// Timing of incidents, in nanoseconds of data time.
+const (
+	idle     = 300e9 // an incident ends after so long without evidence
+	patience = 2e9   // a first report waits so long for its class to become clear
+	again    = 60e9  // updates are at least so far apart
+)
+
+const (
+	maxOpen      = 10000
+	maxVictims   = 16
+	maxCommunity = 16
+	maxNames     = 65536
+	clearMargin  = 1.5 // nats between the first class and the second
+)
+
+// Engine holds the open incidents of a site. It is not safe for concurrent use.
+type Engine struct {
+	now   int64
+	open  map[string][]*incident // by actor
+	count int
+	names map[string]string
+	out   []Report
+	// Dropped counts evidence that came while maxOpen incidents were open.
+	Dropped uint64
+}
+
+// New makes an engine with no incident.
+func New() *Engine { return &Engine{open: map[string][]*incident{}, names: map[string]string{}} }
+
+// incident is one unusual going-on of one device. Exported fields are its saved state.
+type incident struct {
+	Report    Report
+	Family    string
+	Kinds     map[string]*kind
+	Published int64 // when the last revision was written, 0 for never
+	Dirty     bool  // evidence came since
+}
+
+// kind is what an incident knows of one kind of evidence.
+type kind struct {
+	Strength float64 // the strongest
+	N        uint64
+	Expected string
+	Seen     string
+	Subjects map[string]bool
+}
+
+// Name tells the engine what a device is called.
+func (e *Engine) Name(id, name string) {
+	if name != "" && (len(e.names) < maxNames || e.names[id] != "") {
+		e.names[id] = name
+	}
+}
+
+// Flow takes a judged flow, and Event whatever else was judged. Both need a call
+// only where there is an anomaly. Reports comes after a batch.
+func (e *Engine) Flow(r *flow.Record) {
+	e.advance(r.End)
+	in := e.evidence(r.End, r.Anomaly.Reasons)
+	if in == nil {
+		return
+	}
+	rep := &in.Report
+	rep.Flows++
+	rep.Packets += r.Src.Packets + r.Dst.Packets
+	rep.Bytes += r.Src.Bytes + r.Dst.Bytes
+	if r.Community != "" && len(rep.Community) < maxCommunity && !slices.Contains(rep.Community, r.Community) {
+		rep.Community = append(rep.Community, r.Community)
+	}
+	for _, end := range [...]*flow.End{&r.Dst, &r.Src} {
+		who := end.Addr.String()
+		if end.Device == rep.Device || who == rep.Device || !end.Addr.IsValid() {
+			continue
+		}
+		if end.DeviceName != "" {
+			who = end.DeviceName + " (" + who + ")"
+		} else if end.Domain != "" {
+			who = end.Domain + " (" + who + ")"
+		}
+		if len(rep.Victims) < maxVictims && !slices.Contains(rep.Victims, who) {
+			rep.Victims = append(rep.Victims, who)
+		}
+		break
+	}
+}
+
+// Event takes the anomaly of a sighting, a device or an observation.
+func (e *Engine) Event(at int64, a *event.Anomaly) {
+	e.advance(at)
+	e.evidence(at, a.Reasons)
+}
+
+// Tick tells the engine the time of an event that is usual.
+func (e *Engine) Tick(at int64) { e.advance(at) }
+
+// advance moves the clock, also back when the data's clock was set back by more
+// than the lateness that flow timeouts explain.
+func (e *Engine) advance(at int64) {
+	if at > e.now || at < e.now-3600e9 {
+		e.now = at
+	}
+}
+
+// evidence adds the reasons of one event to the incident that they belong to:
+// that of the device which the most decisive reason names.
+func (e *Engine) evidence(at int64, reasons []event.Reason) *incident {
+	lead, best := -1, 0.0
+	for i, r := range reasons {
+		w := weights[r.Kind]
+		if len(w) == 0 {
+			continue
+		}
+		if s := w[0].nats * r.Strength; lead < 0 || s > best {
+			lead, best = i, s
+		}
+	}
+	if lead < 0 {
+		return nil
+	}
+	in := e.incident(reasons[lead].Device, families[weights[reasons[lead].Kind][0].class], at)
+	if in == nil {
+		return nil
+	}
+	for _, r := range reasons {
+		in.add(r)
+	}
+	in.Report.Last = max(in.Report.Last, at)
+	in.Report.First = min(in.Report.First, at)
+	in.Dirty = true
+	return in
+}
+
+func (e *Engine) incident(actor, family string, at int64) *incident {
+	all := e.open[actor]
+	var novelty *incident
+	for _, in := range all {
+		if in.Family == family {
+			return in
+		}
+		if in.Family == novel {
+			novelty = in
+		}
+	}
+	if family == novel && len(all) > 0 {
+		return all[len(all)-1]
+	}
+	if novelty != nil {
+		novelty.Family = family
+		return novelty
+	}
+	if e.count >= maxOpen {
+		e.Dropped++
+		return nil
+	}
+	in := &incident{Family: family, Kinds: map[string]*kind{}, Report: Report{
+		ID: reportID(actor, family, at), Status: "open", Device: actor, First: at, Last: at,
+	}}
+	e.open[actor] = append(all, in)
+	e.count++
+	return in
+}
+
+// reportID is stable: the same incident of the same data has the same id.
+func reportID(actor, family string, at int64) string {
+	h := fnv.New64a()
+	fmt.Fprint(h, actor, "\x00", family, "\x00", at)
+	return fmt.Sprintf("%012x", h.Sum64()&(1<<48-1))
+}
+
+func (in *incident) add(r event.Reason) {
+	k := in.Kinds[r.Kind]
+	if k == nil {
+		k = &kind{Expected: r.Expected, Subjects: map[string]bool{}}
+		in.Kinds[r.Kind] = k
+	}
+	k.N++
+	if len(k.Subjects) < 256 {
+		k.Subjects[r.Subject] = true
+	}
+	if r.Strength >= k.Strength {
+		k.Strength, k.Seen = r.Strength, r.Seen
+	}
+}
+
+// Reports gives what there is to tell since the last call: first reports,
+// updates, and ends. Call it after each batch.
+func (e *Engine) Reports() []Report {
+	for actor, all := range e.open {
+		kept := all[:0]
+		for _, in := range all {
+			ended := e.now-in.Report.Last > idle
+			e.tell(in, ended, false)
+			if ended {
+				e.count--
+			} else {
+				kept = append(kept, in)
+			}
+		}
+		if len(kept) == 0 {
+			delete(e.open, actor)
+		} else {
+			e.open[actor] = kept
+		}
+	}
+	return e.take()
+}
+
+// Flush gives what has not been told yet, as at a graceful end. Incidents stay open.
+func (e *Engine) Flush() []Report {
+	for _, all := range e.open {
+		for _, in := range all {
+			e.tell(in, false, true)
+		}
+	}
+	return e.take()
+}
+
+func (e *Engine) take() []Report {
+	out := e.out
+	e.out = nil
+	slices.SortFunc(out, func(a, b Report) int {
+		if a.First != b.First {
+			return int(min(max(a.First-b.First, -1), 1))
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
+
+// tell writes a revision when there is something to say and it is time to.
+func (e *Engine) tell(in *incident, ended, flush bool) {
+	if !in.Dirty && !(ended && in.Published != 0) {
+		return
+	}
+	rank := in.rank()
+	if rank[0].score <= 0 {
+		return
+	}
+	switch {
+	case ended || flush:
+	case in.Published == 0:
+		if rank[0].score-rank[1].score < clearMargin && e.now-in.Report.First < patience {
+			return
+		}
+	case e.now-in.Published < again:
+		return
+	}
+	in.Published, in.Dirty = e.now, false
+	e.describe(in, rank)
+	if ended {
+		in.Report.Status = "closed"
+	}
+	e.out = append(e.out, in.Report)
+}
+
+type ranked struct {
+	class *Class
+	score float64
+}
+
+// rank orders the classes by score, ties by the order of Classes.
+func (in *incident) rank() []ranked {
+	all := make([]ranked, len(Classes))
+	for i := range Classes {
+		all[i] = ranked{&Classes[i], bias}
+	}
+	for name, k := range in.Kinds {
+		for _, w := range weights[name] {
+			all[classIndex[w.class]].score += w.nats * k.Strength
+		}
+	}
+	slices.SortStableFunc(all, func(a, b ranked) int {
+		switch {
+		case a.score > b.score:
+			return -1
+		case a.score < b.score:
+			return 1
+		}
+		return 0
+	})
+	return all
+}
+
+// describe fills the report from the evidence.
+func (e *Engine) describe(in *incident, rank []ranked) {
+	r, lead := &in.Report, rank[0]
+	sum := 0.0
+	for _, x := range rank {
+		sum += math.Exp(x.score - lead.score)
+	}
+	// Sure of the class, times sure that it is one at all.
+	sure := 1 / (1 + math.Exp(-lead.score))
+	r.Revision++
+	r.Time = r.Last
+	r.Class, r.Title = lead.class.Name, lead.class.Title
+	r.Confidence = math.Round(sure/sum*100) / 100
+	r.Severity = lead.class.Severity
+	if r.Confidence < 0.5 {
+		r.Severity = lower(r.Severity)
+	}
+	r.Runner = ""
+	if next := rank[1]; next.score > 0 {
+		r.Runner = fmt.Sprintf("%s %.2f", next.class.Name, sure*math.Exp(next.score-lead.score)/sum)
+	}
+	r.DeviceName = e.names[r.Device]
+	kinds := make([]string, 0, len(in.Kinds))
+	for k := range in.Kinds {
+		kinds = append(kinds, k)
+	}
+	worth := func(name string) float64 {
+		for _, w := range weights[name] {
+			if w.class == lead.class.Name {
+				return w.nats * in.Kinds[name].Strength
+			}
+		}
+		return 0
+	}
+	slices.SortFunc(kinds, func(a, b string) int {
+		if x, y := worth(a), worth(b); x != y {
+			if x > y {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	r.Evidence = r.Evidence[:0:0]
+	for _, k := range kinds {
+		text := k
+		if n := in.Kinds[k].N; n > 1 {
+			text = fmt.Sprintf("%s ×%d", k, n)
+		}
+		r.Evidence = append(r.Evidence, text)
+	}
+	top := in.Kinds[kinds[0]]
+	r.Expected, r.Seen = top.Expected, top.Seen
+	r.Summary = capital(top.Seen) + ". Expected: " + top.Expected + "."
+	r.Enterprise, r.ICS, r.Action = lead.class.Enterprise, lead.class.ICS, lead.class.Action
+}
+
+func lower(severity string) string {
+	all := []string{Low, Medium, High, Critical}
+	return all[max(slices.Index(all, severity)-1, 0)]
+}
+
+func capital(s string) string {
+	if s != "" && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsAny(strings.SplitN(s, " ", 2)[0], "-0123456789.:") {
+		return strings.ToUpper(s[:1]) + s[1:]
+	}
+	return s
+}
+
+// AtLeast reports whether a severity is as high as another. An unknown word is
+// the lowest.
+func AtLeast(severity, limit string) bool {
+	all := []string{Low, Medium, High, Critical}
+	return slices.Index(all, severity) >= slices.Index(all, limit)
+}
+
+const version = 1
+
+// ErrVersion is returned by [Engine.Restore] for a state of another version.
+var ErrVersion = errors.New("the saved incidents are of another version")
+
+type state struct {
+	Version int
+	Now     int64
+	Open    map[string][]*incident
+	Names   map[string]string
+}
+
+// Snapshot gives the open incidents, as JSON.
+func (e *Engine) Snapshot() ([]byte, error) {
+	return json.Marshal(state{version, e.now, e.open, e.names})
+}
+
+// Restore puts back what [Engine.Snapshot] gave, or leaves the engine as it is
+// and returns an error.
+func (e *Engine) Restore(data []byte) error {
+	var s state
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("reading the saved incidents: %w", err)
+	}
+	if s.Version != version {
+		return fmt.Errorf("%w: %d, this program writes %d", ErrVersion, s.Version, version)
+	}
+	count := 0
+	for _, all := range s.Open {
+		for _, in := range all {
+			if in == nil || in.Kinds == nil {
+				return errors.New("reading the saved incidents: an incident makes no sense")
+			}
+			count++
+		}
+	}
+	e.now, e.count = s.Now, count
+	if e.open = s.Open; e.open == nil {
+		e.open = map[string][]*incident{}
+	}
+	if e.names = s.Names; e.names == nil {
+		e.names = map[string]string{}
+	}
+	return nil
+}

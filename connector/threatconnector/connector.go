@@ -1,0 +1,154 @@
+package threatconnector
+
+import (
+	"context"
+	"sync"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/connector"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/monban/monban/connector/threatconnector/internal/metadata"
+	"github.com/monban/monban/internal/app"
+	"github.com/monban/monban/internal/baseline"
+	"github.com/monban/monban/internal/device"
+	"github.com/monban/monban/internal/flow"
+	"github.com/monban/monban/internal/keep"
+	"github.com/monban/monban/internal/logrecord"
+	"github.com/monban/monban/internal/run"
+	"github.com/monban/monban/internal/threat"
+)
+
+type threatConnector struct {
+	cfg       *Config
+	set       connector.Settings
+	next      consumer.Logs
+	telemetry *metadata.TelemetryBuilder
+
+	mu       sync.Mutex // the engine sees one batch at a time
+	engine   *threat.Engine
+	keeper   *keep.Keeper
+	stopped  bool
+	resource pcommon.Resource // of the observer, as the last record named it
+}
+
+func newThreat(set connector.Settings, cfg *Config, next consumer.Logs) (*threatConnector, error) {
+	t, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	c := &threatConnector{cfg: cfg, set: set, next: next, telemetry: t, engine: threat.New(), resource: pcommon.NewResource()}
+	return c, t.RegisterThreatEvidenceDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		o.Observe(int64(c.engine.Dropped))
+		return nil
+	})
+}
+
+func (*threatConnector) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (c *threatConnector) Start(ctx context.Context, host component.Host) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keeper, err = keep.Open(ctx, host, c.cfg.Storage, component.KindConnector, c.set.ID, c.cfg.SaveInterval, c.engine, c.set.Logger)
+	return err
+}
+
+// Shutdown writes what has not been told yet. Incidents stay open in the storage.
+func (c *threatConnector) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return nil
+	}
+	c.stopped = true
+	err := c.write(ctx, c.engine.Flush())
+	c.telemetry.Shutdown()
+	if kerr := c.keeper.Close(ctx, c.engine); err == nil {
+		err = kerr
+	}
+	return err
+}
+
+func (c *threatConnector) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, rl := range logs.ResourceLogs().All() {
+		rl.Resource().CopyTo(c.resource)
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, lr := range sl.LogRecords().All() {
+				c.read(lr)
+			}
+		}
+	}
+	c.keeper.SaveIfDue(ctx, c.engine)
+	return c.write(ctx, c.engine.Reports())
+}
+
+// read looks at one record. Most are usual, and cost one look-up.
+func (c *threatConnector) read(lr plog.LogRecord) {
+	name := lr.EventName()
+	if name == device.Records.Name {
+		var r device.Record
+		logrecord.Read(lr, device.Records, &r)
+		c.engine.Name(r.ID, r.Name)
+		c.engine.Event(int64(lr.Timestamp()), &r.Anomaly)
+		return
+	}
+	if _, unusual := lr.Attributes().Get("anomaly.score"); !unusual {
+		c.engine.Tick(int64(lr.Timestamp()))
+		return
+	}
+	at := int64(lr.Timestamp())
+	switch name {
+	case flow.Fields.Name:
+		r := flow.Record{End: at}
+		logrecord.Read(lr, flow.Fields, &r)
+		r.Complete()
+		c.engine.Flow(&r)
+	case app.Sightings.Name:
+		var s app.Sighting
+		logrecord.Read(lr, app.Sightings, &s)
+		c.engine.Event(at, &s.Anomaly)
+	case baseline.Observations.Name:
+		var o baseline.Observation
+		logrecord.Read(lr, baseline.Observations, &o)
+		c.engine.Event(at, &o.Anomaly)
+	}
+}
+
+var severityNumbers = map[string]plog.SeverityNumber{
+	threat.Low: plog.SeverityNumberInfo, threat.Medium: plog.SeverityNumberWarn,
+	threat.High: plog.SeverityNumberError, threat.Critical: plog.SeverityNumberFatal,
+}
+
+func (c *threatConnector) write(ctx context.Context, reports []threat.Report) error {
+	if len(reports) == 0 {
+		return nil
+	}
+	out := plog.NewLogs()
+	rl := out.ResourceLogs().AppendEmpty()
+	c.resource.CopyTo(rl.Resource())
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(metadata.ScopeName)
+	for i := range reports {
+		r := &reports[i]
+		lr := logrecord.Append(sl.LogRecords(), threat.Reports, r.Time, r)
+		lr.SetSeverityNumber(severityNumbers[r.Severity])
+		lr.SetSeverityText(r.Severity)
+		lr.Body().SetStr(r.Summary)
+		if r.Revision == 1 {
+			c.telemetry.ThreatIncidents.Add(ctx, 1, metric.WithAttributes(attribute.String("class", r.Class), attribute.String("severity", r.Severity)))
+		}
+		if c.cfg.FailOn != "" && threat.AtLeast(r.Severity, c.cfg.FailOn) {
+			run.SetExitCode(run.ExitFound)
+		}
+	}
+	c.telemetry.ThreatReports.Add(ctx, int64(len(reports)))
+	return c.next.ConsumeLogs(ctx, out)
+}

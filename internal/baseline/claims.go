@@ -1,0 +1,185 @@
+package baseline
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/monban/monban/internal/app"
+	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/flow"
+	"github.com/monban/monban/internal/packet"
+)
+
+// Who owns which address, by who spoke and claimed: two that do so at the same
+// time are a conflict, one that falls silent has passed its address on.
+const (
+	ownerAlive = 60.0 // seconds after its last word an owner still counts
+	maxClaims  = 16384
+)
+
+type owner struct {
+	mac     packet.MAC
+	spoke   float64
+	rival   packet.MAC
+	rivalAt float64
+}
+
+type claims struct {
+	owners map[netip.Addr]*owner
+	relays map[string]bool
+}
+
+func newClaims() claims { return claims{owners: map[netip.Addr]*owner{}, relays: map[string]bool{}} }
+
+func (c *claims) known(a netip.Addr) bool { return c.owners[a] != nil }
+
+// virtualRouter reports whether the MAC is one that routers share on purpose
+// (VRRP, HSRP, GLBP, CARP).
+func virtualRouter(m packet.MAC) bool {
+	return m[0] == 0 && m[1] == 0 && m[2] == 0x5e && m[3] == 0 || m[0] == 0 && (m[1] == 0 && m[2] == 0x0c && m[3] == 0x07 && m[4] == 0xac || m[1] == 7 && m[2] == 0xb4)
+}
+
+// said notes that mac spoke as, or claimed, address a. It returns the owner and
+// the rival when both do so at the same time.
+func (c *claims) said(a netip.Addr, mac packet.MAC, watch float64) (o *owner, conflict bool) {
+	if !a.IsValid() || a.IsUnspecified() || mac.IsZero() || mac.IsGroup() || virtualRouter(mac) {
+		return nil, false
+	}
+	o = c.owners[a]
+	switch {
+	case o == nil:
+		if len(c.owners) >= maxClaims {
+			c.forget(watch)
+		}
+		c.owners[a] = &owner{mac: mac, spoke: watch}
+		return nil, false
+	case o.mac == mac:
+		o.spoke = watch
+		return o, !o.rival.IsZero() && watch-o.rivalAt <= ownerAlive
+	case watch-o.spoke > ownerAlive:
+		*o = owner{mac: mac, spoke: watch} // the old owner is gone: adopt
+		return o, false
+	}
+	// The rival's first word alone proves nothing: it may have taken over from
+	// an owner that left a moment ago. The owner's next word does.
+	again := o.rival == mac && o.spoke > o.rivalAt
+	o.rival, o.rivalAt = mac, watch
+	return o, again
+}
+
+func (c *claims) forget(watch float64) {
+	for a, o := range c.owners {
+		if watch-o.spoke > 3600 || len(c.owners) >= maxClaims {
+			delete(c.owners, a)
+		}
+		if len(c.owners) < maxClaims*9/10 {
+			return
+		}
+	}
+}
+
+// speak judges the source address of a flow that came straight from a device.
+func (c *claims) speak(e *Engine, v *verdict, r *flow.Record) {
+	if r.Src.Device == "" || r.Src.MAC.IsZero() || e.routes(r.Src.MAC) {
+		return
+	}
+	if r.Src.Device != r.Src.MAC.String() && c.owners[r.Src.Addr] == nil {
+		return // routed: the MAC is not the speaker's
+	}
+	if o, conflict := c.said(r.Src.Addr, r.Src.MAC, e.watched); conflict {
+		c.conflict(e, v, r.Src.Addr, o)
+	}
+}
+
+func (c *claims) claim(e *Engine, v *verdict, s *app.Sighting) {
+	if o, conflict := c.said(s.Address, s.MAC, e.watched); conflict && !e.routes(o.rival) {
+		c.conflict(e, v, s.Address, o)
+	}
+}
+
+func (e *Engine) routes(mac packet.MAC) bool {
+	m := e.devices[mac.String()]
+	return m != nil && m.Router
+}
+
+func (c *claims) conflict(e *Engine, v *verdict, a netip.Addr, o *owner) {
+	mine, other := o.mac.String(), o.rival.String()
+	who := other
+	if m := e.devices[other]; m != nil && m.Name != "" {
+		who = m.Name + " (" + other + ")"
+	}
+	v.add(event.Reason{Kind: ARPConflict, Device: other, Subject: a.String(), Strength: 1,
+		Expected: fmt.Sprintf("%s belongs to %s, which still uses it", a, mine),
+		Seen:     fmt.Sprintf("%s claimed %s for itself", who, a)})
+}
+
+func (e *Engine) relay(v *verdict, s *app.Sighting) {
+	id := s.By.String()
+	if e.routes(s.By) || id == "" {
+		return
+	}
+	who := id
+	if m := e.devices[id]; m != nil {
+		who = m.label()
+	}
+	v.add(event.Reason{Kind: Relayed, Device: id, Subject: s.Source.String() + " > " + s.Address.String(), Strength: 1,
+		Expected: fmt.Sprintf("%s and %s are of one subnet and need nobody between them", s.Source, s.Address),
+		Seen:     fmt.Sprintf("%s passed on packets from %s to %s", who, s.Source, s.Address)})
+}
+
+// ttls are the initial TTLs that a device showed in one role.
+type ttls map[uint8]uint32
+
+const maxRoles = 32
+
+// stacks compares the initial TTL of TCP packets with the device's own. Only
+// exact initial values count: anything else crossed a router.
+func (e *Engine) stacks(v *verdict, src, dst *model, r *flow.Record) {
+	if r.Proto != packet.ProtoTCP {
+		return
+	}
+	e.stack(v, src, &r.Src, "client")
+	e.stack(v, dst, &r.Dst, service(r))
+}
+
+func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) {
+	if m == nil || end.Packets == 0 || m.Router || end.MAC.IsZero() || end.Device != end.MAC.String() {
+		return
+	}
+	if m.Stack == nil {
+		m.Stack = map[string]ttls{}
+	}
+	known := m.Stack[role]
+	if known == nil {
+		if len(m.Stack) >= maxRoles {
+			return
+		}
+		known = ttls{}
+		m.Stack[role] = known
+	}
+	for _, t := range [2]uint8{end.TTLMin, end.TTLMax} {
+		if t != 32 && t != 64 && t != 128 && t != 255 {
+			continue
+		}
+		if len(known) == 0 || known[t] > 0 {
+			if known[t]++; known[t] > 1<<30 {
+				known[t] = 1 << 30
+			}
+			continue
+		}
+		usual, n := uint8(0), uint32(0)
+		for k, c := range known {
+			if c > n {
+				usual, n = k, c
+			}
+		}
+		if n < 6 { // each record counts twice
+			known[t]++
+			continue
+		}
+		v.add(event.Reason{Kind: StackConflict, Device: m.ID, Subject: role, Strength: 1,
+			Expected: fmt.Sprintf("packets of %s as %s start with TTL %d", m.label(), role, usual),
+			Seen:     fmt.Sprintf("packets in its name with TTL %d", t)})
+		return
+	}
+}

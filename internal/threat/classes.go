@@ -1,0 +1,151 @@
+package threat
+
+import "github.com/monban/monban/internal/baseline"
+
+// Class is one kind of incident.
+type Class struct {
+	Name       string
+	Title      string
+	Doc        string
+	Severity   string
+	Enterprise []string // ATT&CK Enterprise
+	ICS        []string // ATT&CK for ICS
+	Action     string   // what to do next
+}
+
+// Names of classes that code refers to.
+const (
+	Unknown      = "unknown"
+	NewDevice    = "new_device"
+	NewPeer      = "new_peer"
+	NewService   = "new_service"
+	HostScan     = "host_scan"
+	PortScan     = "port_scan"
+	Flood        = "flood"
+	BruteForce   = "brute_force"
+	Exfiltration = "exfiltration"
+	Beacon       = "beacon"
+	SilentDevice = "silent_device"
+	ARPSpoofing  = "arp_spoofing"
+	Masquerade   = "masquerade"
+	NewOTMaster  = "new_ot_master"
+	NewOTCommand = "new_ot_command"
+	OTScan       = "ot_enumeration"
+)
+
+// Classes lists every class, in the order in which ties are broken.
+var Classes = []Class{
+	{ARPSpoofing, "ARP spoofing", "A device claims another's address, or passes on what was meant for another", Critical,
+		[]string{"T1557.002 ARP Cache Poisoning"}, []string{"T0830 Adversary-in-the-Middle"},
+		"Find the switch port of the claiming MAC address and unplug it. If the address was moved on purpose (replaced device, failover), approve it."},
+	{Masquerade, "Masquerade", "Packets in a device's name come from another network stack", High,
+		[]string{"T1036 Masquerading"}, []string{"T0849 Masquerading"},
+		"Check whether the device was replaced or updated; if not, look for a second sender with its address."},
+	{NewOTCommand, "OT command never seen", "A master sends a command that it never sent to this outstation", High,
+		[]string{"T1565.002 Transmitted Data Manipulation"}, []string{"T0855 Unauthorized Command Message", "T0836 Modify Parameter"},
+		"Ask who works on the process. If nobody does, compare the set points with the plan and cut the sender off from the controller."},
+	{NewOTMaster, "New OT master", "A device commands an outstation that it never commanded", High,
+		[]string{"T1021 Remote Services"}, []string{"T0848 Rogue Master"},
+		"Ask whether an engineer connected a new station. If not, cut it off from the controller."},
+	{OTScan, "OT enumeration", "A device tries unit addresses or functions of an outstation one after the other", High,
+		[]string{"T1046 Network Service Discovery"}, []string{"T0888 Remote System Information Discovery"},
+		"Find out what runs on the sender; an inventory tool should be approved, anything else removed."},
+	{Flood, "Flood", "One service or device gets more than any client needs", High,
+		[]string{"T1498 Network Denial of Service"}, []string{"T0814 Denial of Service"},
+		"Cut the sender off or limit its rate at the switch, and check that the target still answers."},
+	{BruteForce, "Password guessing", "Many short sessions with a login service", High,
+		[]string{"T1110 Brute Force"}, []string{"T0859 Valid Accounts"},
+		"Look for a successful login from the sender after the attempts, change that password, and block the sender."},
+	{Exfiltration, "Upload out of proportion", "A device sends far more to the outside than it ever did", High,
+		[]string{"T1041 Exfiltration Over C2 Channel"}, []string{"T0882 Theft of Operational Information"},
+		"Find out what was sent and by which program. If it was a backup or an update, approve the destination."},
+	{Beacon, "Beacon", "Clockwork contact to a new outside address", High,
+		[]string{"T1071 Application Layer Protocol"}, []string{"T0869 Standard Application Layer Protocol"},
+		"Look the address up, and find the program that calls it. If it is a new cloud service of the vendor, approve it."},
+	{PortScan, "Port scan", "A device tries port after port of a host", Medium,
+		[]string{"T1046 Network Service Discovery"}, []string{"T0846 Remote System Discovery"},
+		"Find out what runs on the sender; an inventory tool should be approved, anything else removed."},
+	{HostScan, "Scan of hosts", "A device looks for hosts, one after the other", Medium,
+		[]string{"T1018 Remote System Discovery"}, []string{"T0846 Remote System Discovery"},
+		"Find out what runs on the sender; an inventory tool should be approved, anything else removed."},
+	{SilentDevice, "Silent device", "A steady device fell silent", Medium,
+		[]string{"T1489 Service Stop"}, []string{"T0815 Denial of View"},
+		"Check its power, its cable and its switch port."},
+	{NewDevice, "New device", "A device appeared after the site had settled", Low,
+		[]string{"T1200 Hardware Additions"}, []string{"T0864 Transient Cyber Asset"},
+		"If somebody connected it on purpose, approve it. If nobody knows it, find its switch port."},
+	{NewService, "New service", "A device uses or serves something it never did", Medium,
+		[]string{"T1021 Remote Services"}, []string{"T0886 Remote Services"},
+		"Ask whether the device was updated or set up anew. If so, approve the service."},
+	{NewPeer, "New peer", "A device talks to someone it never talked to", Low,
+		[]string{"T1021 Remote Services"}, []string{"T0886 Remote Services"},
+		"Ask whether this contact is wanted. If so, approve it."},
+	{Unknown, "Unusual, of no known kind", "Out of the ordinary, and like no attack we know", Low, nil, nil,
+		"Read what was expected and what was seen, and approve it if it is wanted."},
+}
+
+var classIndex = func() map[string]int {
+	m := map[string]int{}
+	for i, c := range Classes {
+		m[c.Name] = i
+	}
+	return m
+}()
+
+// ClassOf gives the class of this name; an unknown name gives [Unknown].
+func ClassOf(name string) *Class {
+	if i, ok := classIndex[name]; ok {
+		return &Classes[i]
+	}
+	return &Classes[classIndex[Unknown]]
+}
+
+// weight is what one unit of evidence adds to a class's score, in nats.
+type weight struct {
+	class string
+	nats  float64
+}
+
+// bias is what every class starts with: no single weak sign makes a report.
+const bias = -3.0
+
+// weights is evidence × class, the strongest class first. Kinds whose strength
+// is a certainty carry the nats themselves; novelty carries its own in strength.
+var weights = map[string][]weight{
+	baseline.HostSweep:      {{HostScan, 6}},
+	baseline.PortSweep:      {{PortScan, 6.5}},
+	baseline.SynFlood:       {{Flood, 7}},
+	baseline.BruteForce:     {{BruteForce, 6}},
+	baseline.ARPConflict:    {{ARPSpoofing, 6}, {Masquerade, 2}},
+	baseline.Relayed:        {{ARPSpoofing, 6}},
+	baseline.StackConflict:  {{Masquerade, 3.5}, {ARPSpoofing, 0.5}, {NewOTCommand, 0.5}},
+	baseline.OTEnumeration:  {{OTScan, 8}},
+	baseline.OTFlood:        {{Flood, 7}},
+	baseline.NewMaster:      {{NewOTMaster, 1.7}, {NewOTCommand, 0.3}, {Unknown, 0.8}},
+	baseline.NewWrite:       {{NewOTCommand, 1.6}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
+	baseline.NewCommand:     {{NewOTCommand, 1.2}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
+	baseline.Volume:         {{Exfiltration, 1}, {Unknown, 0.3}},
+	baseline.Beacon:         {{Beacon, 6}},
+	baseline.Silent:         {{SilentDevice, 6}},
+	baseline.NewDevice:      {{NewDevice, 5}},
+	baseline.NewService:     {{NewService, 1}, {Beacon, 0.3}, {Exfiltration, 0.2}, {Unknown, 0.5}},
+	baseline.NewServed:      {{NewService, 1}, {Unknown, 0.5}},
+	baseline.NewDestination: {{NewPeer, 0.9}, {Beacon, 0.3}, {Exfiltration, 0.2}, {Unknown, 0.4}},
+	baseline.NewPeer:        {{NewPeer, 0.8}, {Unknown, 0.3}},
+	baseline.NewClient:      {{NewPeer, 0.8}, {Unknown, 0.4}},
+	baseline.NewName:        {{Beacon, 0.2}, {Unknown, 0.2}},
+	baseline.UnusualHour:    {{Unknown, 0.5}},
+}
+
+// families are the classes that one incident may waver between. Evidence of
+// another family opens an incident of its own.
+var families = map[string]string{
+	HostScan: "scan", PortScan: "scan", OTScan: "ot", NewOTMaster: "ot", NewOTCommand: "ot",
+	ARPSpoofing: "spoofing", Masquerade: "spoofing", Flood: "flood", BruteForce: "login",
+	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", NewDevice: "presence",
+	NewService: novel, NewPeer: novel, Unknown: novel,
+}
+
+// novel is the family of evidence that is not decisive: it joins whatever
+// incident its device has, and gives way to one that knows better.
+const novel = "novelty"
