@@ -51,7 +51,7 @@ func TestConfig(t *testing.T) {
 `
 	for uri, want := range map[string]string{
 		"pcap:${env:HOME}.pcap": `
-receivers: {packetflow: {files: ['${env:HOME}.pcap'], at_end: exit}}
+receivers: {packetflow: {files: ['${env:HOME}.pcap'], at_end: exit, progress: auto}}
 processors: {device: {}, baseline: {}}
 connectors: {threat: {}}
 exporters: {summary: {output: stdout, hints: {word: pcap}}}
@@ -60,20 +60,20 @@ service:
     logs/flows: {receivers: [packetflow], processors: [device, baseline], exporters: [threat, summary]}
     logs/reports: {receivers: [threat], exporters: [summary]}` + telemetry,
 		"pcap:a.pcap?out=o&state=$s&home=10.1.2.3/8,fd00::1&site=Plant 1&fail_on=high": `
-extensions: {statestorage: {directory: $s}}
-receivers: {packetflow: {files: [a.pcap], at_end: exit}}
-processors: {device: {home: [10.0.0.0/8, 'fd00::1/128'], site: Plant 1, storage: statestorage}, baseline: {storage: statestorage}}
-connectors: {threat: {storage: statestorage, fail_on: high}}
+extensions: {state_storage: {directory: $s}}
+receivers: {packetflow: {files: [a.pcap], at_end: exit, progress: auto}}
+processors: {device: {home: [10.0.0.0/8, 'fd00::1/128'], site: Plant 1, storage: state_storage}, baseline: {storage: state_storage}}
+connectors: {threat: {storage: state_storage, fail_on: high}}
 exporters:
   ndjson: {directory: o, on_error: stop}
   summary: {output: stdout, hints: {word: pcap, out: o, state: $s, home: '10.1.2.3/8,fd00::1'}}
 service:
-  extensions: [statestorage]
+  extensions: [state_storage]
   pipelines:
     logs/flows: {receivers: [packetflow], processors: [device, baseline], exporters: [threat, ndjson, summary]}
     logs/reports: {receivers: [threat], exporters: [ndjson, summary]}` + telemetry,
 		"pcap:-?out=-": `
-receivers: {packetflow: {files: ['-'], at_end: exit}}
+receivers: {packetflow: {files: ['-'], at_end: exit, progress: auto}}
 processors: {device: {}, baseline: {}}
 connectors: {threat: {}}
 exporters:

@@ -41,17 +41,6 @@ func checkOut(value string) error {
 	return checkDir(value)
 }
 
-func checkRegular(value string) error {
-	info, err := os.Stat(value)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s: %w", value, cause(err))
-	case info.IsDir():
-		return fmt.Errorf("%s is a directory, not a file", value)
-	}
-	return nil
-}
-
 func checkPrefixes(value string) error {
 	_, err := prefixes(value)
 	return err

@@ -9,7 +9,6 @@ var common = []Option{
 	{"home", "CIDR,…", checkPrefixes},
 	{"site", "NAME", nil},
 	{"fail_on", "high", oneOf(severities...)},
-	{"decisions", "FILE", checkRegular},
 }
 
 // Pcap is the word for capture files: it reads them to their end and stops.
@@ -34,6 +33,7 @@ func (w *Word) Config() map[string]any {
 	if w.Scheme == Pcap.Name {
 		receiver["files"] = list(w.Sources)
 		receiver["at_end"] = "exit"
+		receiver["progress"] = "auto"
 	} else {
 		receiver["interfaces"] = list(w.Sources)
 		w.put(receiver, "filter", "filter")
@@ -43,7 +43,6 @@ func (w *Word) Config() map[string]any {
 		device["home"] = list(nets)
 	}
 	w.put(device, "site", "site")
-	w.put(baseline, "decisions", "decisions")
 	w.put(threat, "fail_on", "fail_on")
 	if dir, ok := w.Options["state"]; ok {
 		config["extensions"] = map[string]any{stateStorage: map[string]any{"directory": escape(dir)}}
@@ -71,7 +70,7 @@ func (w *Word) Config() map[string]any {
 	return config
 }
 
-const stateStorage = "statestorage"
+const stateStorage = "state_storage"
 
 func (w *Word) exporters() map[string]any {
 	live := w.Scheme == Live.Name
