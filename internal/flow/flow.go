@@ -41,12 +41,15 @@ func (c Config) Validate() error {
 	if c.MaxFlows < 16 || c.MaxFlows > 1<<30 {
 		errs = append(errs, errors.New("max_flows must be between 16 and 1073741824"))
 	}
-	for name, d := range map[string]time.Duration{
-		"idle_timeout": c.IdleTimeout, "tcp_idle_timeout": c.TCPIdleTimeout,
-		"report_interval": c.ReportInterval, "first_report": c.FirstReport,
+	for _, o := range []struct {
+		key string
+		is  time.Duration
+	}{
+		{"idle_timeout", c.IdleTimeout}, {"tcp_idle_timeout", c.TCPIdleTimeout},
+		{"report_interval", c.ReportInterval}, {"first_report", c.FirstReport},
 	} {
-		if d < time.Second || d > 24*time.Hour {
-			errs = append(errs, errors.New(name+" must be between 1s and 24h"))
+		if o.is < time.Second || o.is > 24*time.Hour {
+			errs = append(errs, errors.New(o.key+" must be between 1s and 24h"))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,0 +1,27 @@
+package packetflowreceiver
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+
+	"github.com/monban/monban/internal/run"
+	"github.com/monban/monban/receiver/packetflowreceiver/internal/metadata"
+)
+
+// NewFactory makes the factory of the receiver.
+func NewFactory() receiver.Factory {
+	return receiver.NewFactory(metadata.Type, createDefaultConfig,
+		receiver.WithLogs(createLogs, metadata.LogsStability))
+}
+
+func createLogs(_ context.Context, set receiver.Settings, config component.Config, next consumer.Logs) (receiver.Logs, error) {
+	cfg := config.(*Config)
+	r, err := newReceiver(cfg, set, next)
+	if err == nil && cfg.AtEnd == atEndExit {
+		r.ends = run.Begin()
+	}
+	return r, err
+}
