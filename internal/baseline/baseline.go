@@ -14,6 +14,7 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"strings"
 
 	"github.com/monban/monban/internal/app"
 	"github.com/monban/monban/internal/device"
@@ -42,11 +43,12 @@ type Engine struct {
 	cfg     Config
 	devices map[string]*model
 
-	now     int64   // latest data time, Unix nanoseconds
-	watched float64 // seconds the site was watched, pauses left out
-	flows   uint64
-	late    uint64 // devices first seen after the first quarter of the watch
-	ticked  int64
+	now      int64   // latest data time, Unix nanoseconds
+	restored bool    // now is of an earlier run
+	watched  float64 // seconds the site was watched, pauses left out
+	flows    uint64
+	late     uint64 // devices first seen after the first quarter of the watch
+	ticked   int64
 
 	claims  claims
 	victims map[string]*victim
@@ -88,9 +90,9 @@ type model struct {
 	askers   map[string]float64 // ARP targets asked for lately → watch
 }
 
-// seconds a pause in the data counts as at the most: a box that was off, or a
-// capture that ended, teaches nothing.
-const maxPause = 600
+// maxPause is the longest silence of the whole site that counts as watched, in
+// seconds. What lies between a saved state and the next start never does.
+const maxPause = 86400
 
 func (e *Engine) advance(now int64) {
 	const late = 3600e9 // a record may end before the latest by a timeout, not by more: the clock was set back
@@ -98,13 +100,13 @@ func (e *Engine) advance(now int64) {
 		return
 	}
 	if now < e.now {
-		e.now = now
+		e.now, e.restored = now, false
 		return
 	}
-	if e.now != 0 {
+	if e.now != 0 && !e.restored {
 		e.watched += math.Min(float64(now-e.now)/1e9, maxPause)
 	}
-	e.now = now
+	e.now, e.restored = now, false
 }
 
 func (e *Engine) model(id string, at int64) *model {
@@ -175,8 +177,8 @@ func (e *Engine) Flow(r *flow.Record) {
 		dst.Silence.mark(e.watched)
 	}
 	attack := v.sum() >= 0.5 // do not learn what a scan or a flood does
+	e.stacks(&v, src, dst, r, attack)
 	if !attack {
-		e.stacks(&v, src, dst, r)
 		e.commands(&v, src, dst, r)
 		e.novelty(&v, src, dst, r)
 		e.beacon(&v, src, r)
@@ -213,6 +215,12 @@ func (e *Engine) Device(r *device.Record) {
 		return
 	}
 	var v verdict
+	// The longer the site was watched, the surer it is that this one was not just
+	// quiet so far: 0.7 after four minutes, 1 after a day.
+	sure := min(1, 0.7+0.3*math.Log(e.watched/(2*settle))/math.Log(day/(2*settle)))
+	if r.MAC.IsZero() && strings.HasPrefix(r.Evidence, "ICMP") {
+		sure = 0.3 // a router on somebody's way that said so
+	}
 	who := r.ID
 	if r.Name != "" {
 		who = r.Name + " (" + r.ID + ")"
@@ -221,7 +229,7 @@ func (e *Engine) Device(r *device.Record) {
 		who += " by " + r.Vendor
 	}
 	v.add(event.Reason{
-		Kind: NewDevice, Device: r.ID, Subject: r.ID, Strength: 1,
+		Kind: NewDevice, Device: r.ID, Subject: r.ID, Strength: sure,
 		Expected: plural(len(e.devices)-1, "known device") + ", none of them new for " + duration(e.watched/4),
 		Seen:     who + " for the first time: " + r.Evidence,
 	})

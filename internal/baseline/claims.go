@@ -22,6 +22,7 @@ type owner struct {
 	spoke   float64
 	rival   packet.MAC
 	rivalAt float64
+	claimed bool // the rival said so by ARP, it did not just use the address
 }
 
 type claims struct {
@@ -63,6 +64,7 @@ func (c *claims) said(a netip.Addr, mac packet.MAC, watch float64) (o *owner, co
 	// The rival's first word alone proves nothing: it may have taken over from
 	// an owner that left a moment ago. The owner's next word does.
 	again := o.rival == mac && o.spoke > o.rivalAt
+	o.claimed = o.claimed && o.rival == mac
 	o.rival, o.rivalAt = mac, watch
 	return o, again
 }
@@ -87,13 +89,23 @@ func (c *claims) speak(e *Engine, v *verdict, r *flow.Record) {
 		return // routed: the MAC is not the speaker's
 	}
 	if o, conflict := c.said(r.Src.Addr, r.Src.MAC, e.watched); conflict {
-		c.conflict(e, v, r.Src.Addr, o)
+		// Two interfaces of one host may share an address; only who claims it by
+		// ARP draws traffic to itself.
+		sure := 0.4
+		if o.claimed {
+			sure = 1
+		}
+		c.conflict(e, v, r.Src.Addr, o, sure)
 	}
 }
 
 func (c *claims) claim(e *Engine, v *verdict, s *app.Sighting) {
-	if o, conflict := c.said(s.Address, s.MAC, e.watched); conflict && !e.routes(o.rival) {
-		c.conflict(e, v, s.Address, o)
+	o, conflict := c.said(s.Address, s.MAC, e.watched)
+	if o != nil && o.rival == s.MAC {
+		o.claimed = true
+	}
+	if conflict && !e.routes(o.rival) {
+		c.conflict(e, v, s.Address, o, 1)
 	}
 }
 
@@ -102,13 +114,13 @@ func (e *Engine) routes(mac packet.MAC) bool {
 	return m != nil && m.Router
 }
 
-func (c *claims) conflict(e *Engine, v *verdict, a netip.Addr, o *owner) {
+func (c *claims) conflict(e *Engine, v *verdict, a netip.Addr, o *owner, sure float64) {
 	mine, other := o.mac.String(), o.rival.String()
 	who := other
 	if m := e.devices[other]; m != nil && m.Name != "" {
 		who = m.Name + " (" + other + ")"
 	}
-	v.add(event.Reason{Kind: ARPConflict, Device: other, Subject: a.String(), Strength: 1,
+	v.add(event.Reason{Kind: ARPConflict, Device: other, Subject: a.String(), Strength: sure,
 		Expected: fmt.Sprintf("%s belongs to %s, which still uses it", a, mine),
 		Seen:     fmt.Sprintf("%s claimed %s for itself", who, a)})
 }
@@ -133,12 +145,15 @@ type ttls map[uint8]uint32
 const maxRoles = 32
 
 // stacks compares the initial TTL of TCP packets with the device's own. Only
-// exact initial values count: anything else crossed a router.
-func (e *Engine) stacks(v *verdict, src, dst *model, r *flow.Record) {
+// exact initial values count: anything else crossed a router. What a scanner
+// sends may be forged; what its victims answer is not.
+func (e *Engine) stacks(v *verdict, src, dst *model, r *flow.Record, attack bool) {
 	if r.Proto != packet.ProtoTCP {
 		return
 	}
-	e.stack(v, src, &r.Src, "client")
+	if !attack {
+		e.stack(v, src, &r.Src, "client")
+	}
 	e.stack(v, dst, &r.Dst, service(r))
 }
 

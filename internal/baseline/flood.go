@@ -22,7 +22,9 @@ const (
 type victim struct {
 	counts [floodWindow]int
 	second int64
-	most   int // in a window that was no flood
+	most   int   // in a past window that was no flood
+	window int64 // number of the present window
+	peak   int   // in it
 	actor  string
 	votes  int // Boyer–Moore majority vote for the actor
 	total  int
@@ -52,6 +54,13 @@ func (x *victim) add(second int64, actor string) int {
 	for _, c := range x.counts {
 		n += c
 	}
+	if w := second / floodWindow; w != x.window {
+		if x.peak <= floodStarts {
+			x.most = max(x.most, x.peak)
+		}
+		x.window, x.peak = w, 0
+	}
+	x.peak = max(x.peak, n)
 	return n
 }
 
@@ -105,9 +114,6 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 	n := x.add(r.Start/1e9, actor)
 	limit := max(floodStarts, 4*x.most)
 	if n <= limit {
-		if n <= floodStarts {
-			x.most = max(x.most, n)
-		}
 		return
 	}
 	id, who := actor, peer(&r.Src)

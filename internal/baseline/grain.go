@@ -26,11 +26,11 @@ var priorDays = [grains]float64{4, 1, 0.25, 8, 4, 50, 20, 0.25, 1}
 var grainCaps = [grains]int{48, 64, 128, 32, 64, 32, 128, 64, 32}
 
 const (
-	chanceLearned = 0.01 // chance of something new in the next flow at which learning ends
-	chanceAgain   = 0.05 // and at which it begins again
+	chanceLearned = 0.02 // chance of something new in the next flow at which learning ends
+	chanceAgain   = 0.1  // and at which it begins again
 	trustedRate   = 0.1  // new things a day at which a grain is believed
 	maxNats       = 5.0
-	learnBelow    = 3.0 // a new thing less surprising than this is simply learned
+	learnBelow    = 2.9 // a new thing less surprising than this is simply learned
 )
 
 // seen is one thing a device did: when first and last by the engine's watch, in
@@ -113,7 +113,8 @@ func (g *grain) put(kind int, key string, s *seen) {
 }
 
 // look says how surprising key is, and learns it unless that is a lot. What was
-// told is kept as pending: it is told again only while fresh, or once a day.
+// told is kept as pending: it is told again only while fresh, or once a day; an
+// OT command that nobody approved is told every time.
 func (g *grain) look(kind int, key string, watch, exposure float64, approved bool) (nats float64) {
 	g.N++
 	s := g.Keys[key]
@@ -135,7 +136,7 @@ func (g *grain) look(kind int, key string, watch, exposure float64, approved boo
 		s.N++
 		return maxNats
 	}
-	fresh := watch-s.First < 600 || watch-s.Last > day
+	fresh := kind == otPair || kind == otCmd || watch-s.First < 600 || watch-s.Last > day
 	s.Last = watch
 	s.N++
 	if !fresh {

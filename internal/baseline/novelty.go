@@ -46,8 +46,11 @@ func handshake(r *flow.Record) bool {
 	return true // one-way streams and traps are work, too
 }
 
+// group reports whether a flow goes to many. A directed broadcast shows only by
+// its MAC address; TCP never does that, but careless scanners do.
 func group(r *flow.Record) bool {
-	return r.Dst.MAC.IsGroup() || r.Dst.Addr.IsMulticast() || r.Dst.Addr == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return r.Dst.Addr.IsMulticast() || r.Dst.Addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) ||
+		r.Dst.MAC.IsGroup() && r.Proto != packet.ProtoTCP
 }
 
 // orient turns a flow round whose initiator is a guess when what is known of
@@ -185,6 +188,7 @@ func (e *Engine) inward(v *verdict, m *model, r *flow.Record, svc string, spoken
 }
 
 func (e *Engine) names(v *verdict, m *model, r *flow.Record) {
+	m.Flows++
 	for _, q := range r.Questions {
 		d := domain(q)
 		if !strings.Contains(d, ".") || strings.HasSuffix(d, ".local") || strings.HasSuffix(d, ".arpa") {

@@ -59,7 +59,7 @@ func (e *Engine) Restore(data []byte) error {
 	if len(devices) > e.cfg.MaxDevices {
 		return fmt.Errorf("the learned state has %d devices, max_devices is %d", len(devices), e.cfg.MaxDevices)
 	}
-	e.devices, e.now, e.watched, e.flows = devices, s.Now, s.Watched, s.Flows
+	e.devices, e.now, e.watched, e.flows, e.restored = devices, s.Now, s.Watched, s.Flows, true
 	return nil
 }
 

@@ -113,16 +113,16 @@ const bias = -3.0
 // is a certainty carry the nats themselves; novelty carries its own in strength.
 var weights = map[string][]weight{
 	baseline.HostSweep:      {{HostScan, 6}},
-	baseline.PortSweep:      {{PortScan, 6.5}},
+	baseline.PortSweep:      {{PortScan, 6.5}, {HostScan, -3}},
 	baseline.SynFlood:       {{Flood, 7}},
 	baseline.BruteForce:     {{BruteForce, 6}},
 	baseline.ARPConflict:    {{ARPSpoofing, 6}, {Masquerade, 2}},
 	baseline.Relayed:        {{ARPSpoofing, 6}},
-	baseline.StackConflict:  {{Masquerade, 3.5}, {ARPSpoofing, 0.5}, {NewOTCommand, 0.5}},
+	baseline.StackConflict:  {{Masquerade, 4}, {ARPSpoofing, 0.5}},
 	baseline.OTEnumeration:  {{OTScan, 8}},
 	baseline.OTFlood:        {{Flood, 7}},
-	baseline.NewMaster:      {{NewOTMaster, 1.7}, {NewOTCommand, 0.3}, {Unknown, 0.8}},
-	baseline.NewWrite:       {{NewOTCommand, 1.6}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
+	baseline.NewMaster:      {{NewOTMaster, 1.7}, {NewOTCommand, -1}, {Unknown, 0.5}},
+	baseline.NewWrite:       {{NewOTCommand, 1.9}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
 	baseline.NewCommand:     {{NewOTCommand, 1.2}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
 	baseline.Volume:         {{Exfiltration, 1}, {Unknown, 0.3}},
 	baseline.Beacon:         {{Beacon, 6}},
@@ -141,11 +141,11 @@ var weights = map[string][]weight{
 // another family opens an incident of its own.
 var families = map[string]string{
 	HostScan: "scan", PortScan: "scan", OTScan: "ot", NewOTMaster: "ot", NewOTCommand: "ot",
-	ARPSpoofing: "spoofing", Masquerade: "spoofing", Flood: "flood", BruteForce: "login",
+	ARPSpoofing: "spoofing", Masquerade: novel, Flood: "flood", BruteForce: "login",
 	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", NewDevice: "presence",
 	NewService: novel, NewPeer: novel, Unknown: novel,
 }
 
-// novel is the family of evidence that is not decisive: it joins whatever
-// incident its device has, and gives way to one that knows better.
+// novel is the family of classes that are not decisive: their evidence joins
+// whatever incident its device has, and gives way to one that knows better.
 const novel = "novelty"

@@ -1,0 +1,149 @@
+// Package chain runs the whole way of the data, from packets to reports, without
+// a Collector: the same packages in the same order as the components, so that
+// detection can be measured over many captures in seconds.
+package chain
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+
+	"github.com/monban/monban/internal/app"
+	"github.com/monban/monban/internal/baseline"
+	"github.com/monban/monban/internal/device"
+	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/flow"
+	"github.com/monban/monban/internal/oui"
+	"github.com/monban/monban/internal/packet"
+	"github.com/monban/monban/internal/threat"
+)
+
+// Chain is one site. What it learned stays over several calls of Read.
+type Chain struct {
+	Home     []netip.Prefix
+	Devices  *device.Inventory
+	Baseline *baseline.Engine
+	Threat   *threat.Engine
+
+	Reports  map[string]threat.Report // latest revision of each
+	First    map[string]threat.Report // first revision of each
+	Order    []string                 // ids of reports as they came
+	Unusual  map[string]int           // records by kind of evidence
+	Packets  uint64
+	Records  uint64
+	OnFlow   func(*flow.Record)
+	OnReport func(threat.Report)
+}
+
+// New makes a chain that knows nothing.
+func New(home ...netip.Prefix) *Chain {
+	return &Chain{
+		Home: home, Devices: device.NewInventory(device.Config{Home: home, Vendor: oui.Vendor}),
+		Baseline: baseline.New(baseline.NewDefaultConfig()), Threat: threat.New(),
+		Reports: map[string]threat.Report{}, First: map[string]threat.Report{}, Unusual: map[string]int{},
+	}
+}
+
+// Read meters captures to their end, with the flow table and inspector of a new
+// run. A damaged file ends where it is damaged, as in the receiver.
+func (c *Chain) Read(paths ...string) error {
+	src, err := packet.OpenFiles(paths...)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	var dec packet.Decoder
+	var h packet.Header
+	table := flow.NewTable(flow.NewDefaultConfig(), c.flow)
+	inspect := app.NewInspector(app.NewDefaultConfig(), c.sighting)
+	frames := make([]packet.Frame, 256)
+	for {
+		n, err := src.NextBatch(frames)
+		var damaged *packet.FileError
+		switch {
+		case errors.Is(err, io.EOF):
+			table.Flush()
+			for _, r := range c.Devices.Flush() {
+				c.device(r)
+			}
+			c.reports(c.Threat.Flush())
+			return nil
+		case errors.As(err, &damaged):
+			continue
+		case err != nil:
+			return err
+		}
+		for i := range frames[:n] {
+			c.Packets++
+			if dec.Decode(&frames[i], &h) != packet.OK {
+				continue
+			}
+			slot := table.Add(&h, 0)
+			inspect.Packet(&h, "", table, slot)
+		}
+	}
+}
+
+func (c *Chain) flow(r *flow.Record) {
+	c.Records++
+	if r.Service == "" {
+		r.Service = app.Service(r)
+	}
+	for _, d := range c.Devices.Flow(r) {
+		c.device(d)
+	}
+	c.Baseline.Flow(r)
+	if c.OnFlow != nil {
+		c.OnFlow(r)
+	}
+	c.count(r.End, &r.Anomaly)
+	if r.Anomaly.Score > 0 {
+		c.Threat.Flow(r)
+	}
+	c.tick(r.End)
+}
+
+func (c *Chain) sighting(s *app.Sighting) {
+	for _, d := range c.Devices.Sighting(s) {
+		c.device(d)
+	}
+	s.Anomaly = event.Anomaly{}
+	c.Baseline.Sighting(s)
+	c.count(s.Time, &s.Anomaly)
+	c.Threat.Event(s.Time, &s.Anomaly)
+}
+
+func (c *Chain) device(d device.Record) {
+	c.Threat.Name(d.ID, d.Name)
+	c.Baseline.Device(&d)
+	c.count(d.Time, &d.Anomaly)
+	c.Threat.Event(d.Time, &d.Anomaly)
+}
+
+func (c *Chain) tick(now int64) {
+	for _, o := range c.Baseline.Tick(now) {
+		c.count(o.Time, &o.Anomaly)
+		c.Threat.Event(o.Time, &o.Anomaly)
+	}
+	c.Threat.Tick(now)
+	c.reports(c.Threat.Reports())
+}
+
+func (c *Chain) count(_ int64, a *event.Anomaly) {
+	for _, r := range a.Reasons {
+		c.Unusual[r.Kind]++
+	}
+}
+
+func (c *Chain) reports(all []threat.Report) {
+	for _, r := range all {
+		if _, known := c.Reports[r.ID]; !known {
+			c.Order = append(c.Order, r.ID)
+			c.First[r.ID] = r
+		}
+		c.Reports[r.ID] = r
+		if c.OnReport != nil {
+			c.OnReport(r)
+		}
+	}
+}
