@@ -1,0 +1,209 @@
+package packetflowreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/monban/monban/internal/run"
+)
+
+// inNamespace runs the test once more, as a process in a network namespace of its
+// own with an interface va whose packets come out of vb, and says whether this is
+// that process.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	const inside = "MONBAN_TEST_NAMESPACE"
+	if os.Getenv(inside) == "" {
+		if os.Getuid() != 0 {
+			t.Skip("needs root to make a network namespace")
+		}
+		if _, err := exec.LookPath("ip"); err != nil {
+			t.Skip("needs the ip command")
+		}
+		again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
+		again.Env = append(os.Environ(), inside+"=1")
+		again.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
+		out, err := again.CombinedOutput()
+		if errors.Is(err, syscall.EPERM) {
+			t.Skipf("network namespaces can't be made here: %v", err)
+		}
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return false
+	}
+	ip(t, "link add va type veth peer name vb")
+	for _, end := range []string{"va", "vb"} { // no neighbour discovery between our packets
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+end+"/disable_ipv6", []byte("1"), 0)
+	}
+	ip(t, "addr add 10.9.0.1/24 dev va")
+	ip(t, "link set va up")
+	ip(t, "link set vb up")
+	ip(t, "neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev va")
+	return true
+}
+
+func ip(t *testing.T, args string) {
+	t.Helper()
+	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", args, err, out)
+	}
+}
+
+func say(t *testing.T, port, n int) {
+	t.Helper()
+	conn, err := net.Dial("udp4", fmt.Sprintf("10.9.0.2:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range n {
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func listen(names ...string) *Config {
+	return config(func(c *Config) { c.Interfaces, c.BufferMiB = names, 4 })
+}
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited too long for ", what)
+		}
+	}
+}
+
+func TestLive(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s, h := newSink(), newHost(t)
+	r := create(t, listen("va", "vb"), s)
+	if err := r.Start(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	say(t, 9, 100)
+	until(t, "the packets", func() bool { return r.meter.totals().packets >= 200 })
+	// Nobody answers, so the flow is reported after three seconds: by the clock, as no
+	// packet comes to move it on.
+	until(t, "a record of the silent flow", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.flows) > 0
+	})
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := s.total(t); got < 200 {
+		t.Errorf("%d packets in flows, want 200", got)
+	}
+	if f := s.flows[0]; f.Dst.Port != 9 || f.Interface != "va" && f.Interface != "vb" {
+		t.Errorf("flow %+v", f)
+	}
+	if c := s.captures[0]; c.Source != "va, vb" || len(c.Warnings) > 0 || time.Since(time.Unix(0, c.Time)) > time.Minute {
+		t.Errorf("capture event %+v", c)
+	}
+}
+
+// A live source goes on when its records are refused.
+func TestLiveGoesOn(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s, h := newSink(), newHost(t)
+	s.refuse = errors.New("full")
+	cfg := listen("vb")
+	cfg.MaxFlows = 16
+	r := create(t, cfg, s)
+	if err := r.Start(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	for port := range 60 {
+		say(t, 1000+port, 1)
+	}
+	until(t, "three batches", func() bool {
+		say(t, 5000+time.Now().Nanosecond()%5000, 1)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.calls > 3
+	})
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLiveIdleCostsNothing(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	r := create(t, listen("vb"), newSink())
+	if err := r.Start(t.Context(), newHost(t)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	before := cpu(t)
+	time.Sleep(2 * time.Second)
+	if used := cpu(t) - before; used > 40*time.Millisecond {
+		t.Errorf("%v of CPU time in 2 s without a packet", used)
+	}
+}
+
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func TestLiveInterfaceTakenAway(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s, h := newSink(), newHost(t)
+	r := create(t, listen("vb"), s)
+	if err := r.Start(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	say(t, 9, 10)
+	until(t, "the packets", func() bool { return r.meter.totals().packets >= 10 })
+	ip(t, "link del va")
+	if err := h.wait(t); err == nil || !strings.Contains(err.Error(), "vb was taken away") {
+		t.Errorf("ended with %v", err)
+	}
+	if run.ExitCode() != run.ExitError {
+		t.Error("exit code", run.ExitCode())
+	}
+	<-r.done
+	if s.total(t); !strings.Contains(fmt.Sprint(s.captures[0].Warnings), "taken away") {
+		t.Errorf("capture event %+v", s.captures[0])
+	}
+}
+
+func TestLiveErrors(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for name, want := range map[string]string{"vc": "there is no interface vc"} {
+		r := create(t, listen(name), newSink())
+		if err := r.Start(t.Context(), newHost(t)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := r.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
