@@ -59,7 +59,7 @@ func parseOptions4(p []byte) (o options4, ok bool) {
 		case 81:
 			if len(v) > 3 {
 				if o.fqdn = v[3:]; v[0]&4 != 0 { // as DNS labels
-					o.fqdn, _, _ = appendName(nil, v, 3)
+					o.fqdn, _, _ = appendName(nil, v, 3, false)
 				}
 			}
 		}
@@ -185,7 +185,7 @@ func (i *Inspector) dhcp6(h *packet.Header, iface string) {
 			}
 		case 39:
 			if n > 1 {
-				name, _, _ = appendName(i.dhcp.name[:0], v, 1)
+				name, _, _ = appendName(i.dhcp.name[:0], v, 1, false)
 			}
 		}
 		o = o[4+n:]

@@ -34,9 +34,9 @@ type dnsScratch struct {
 }
 
 // appendName appends the name at off of a message to dst in the form a.b.c,
-// lower case, anything unprintable escaped as \DDD (RFC 4343), and gives the
+// in lower case where wanted, anything unprintable escaped as \DDD (RFC 4343), and gives the
 // offset behind it. It follows compression only backwards, so it ends.
-func appendName(dst, msg []byte, off int) (name []byte, next int, ok bool) {
+func appendName(dst, msg []byte, off int, lower bool) (name []byte, next int, ok bool) {
 	start, next := len(dst), -1
 	for limit := off; ; {
 		if off >= len(msg) {
@@ -72,7 +72,7 @@ func appendName(dst, msg []byte, off int) (name []byte, next int, ok bool) {
 			}
 			for _, c := range msg[off+1 : off+1+n] {
 				switch {
-				case c >= 'A' && c <= 'Z':
+				case lower && c >= 'A' && c <= 'Z':
 					dst = append(dst, c+'a'-'A')
 				case c == '.' || c == '\\':
 					dst = append(dst, '\\', c)
@@ -183,7 +183,7 @@ func (i *Inspector) dnsMessage(h *packet.Header, msg []byte, iface string, t *fl
 	sc := &i.dns
 	var ok bool
 	off := 0
-	if sc.name, off, ok = appendName(sc.name[:0], msg, dnsHeader); !ok || off+4 > len(msg) {
+	if sc.name, off, ok = appendName(sc.name[:0], msg, dnsHeader, true); !ok || off+4 > len(msg) {
 		i.stats.Malformed++
 		return
 	}
@@ -231,11 +231,11 @@ func (i *Inspector) follow(msg []byte, first, count int) (whole bool) {
 			if r.kind != typeA && r.kind != typeAAAA && r.kind != typeCNAME {
 				continue
 			}
-			if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner); !ok || string(sc.owner) != string(sc.target) {
+			if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner, true); !ok || string(sc.owner) != string(sc.target) {
 				continue
 			}
 			if r.kind == typeCNAME {
-				if sc.target, _, ok = appendName(sc.target[:0], msg, r.off); !ok {
+				if sc.target, _, ok = appendName(sc.target[:0], msg, r.off, true); !ok {
 					return false
 				}
 				moved = true
@@ -300,7 +300,7 @@ func (i *Inspector) mdns(h *packet.Header, iface string) {
 	off := dnsHeader
 	for range min(n(4), maxRecords) {
 		var ok bool
-		if i.dns.owner, off, ok = appendName(i.dns.owner[:0], msg, off); !ok || off+4 > len(msg) {
+		if i.dns.owner, off, ok = appendName(i.dns.owner[:0], msg, off, false); !ok || off+4 > len(msg) {
 			i.stats.Malformed++
 			return
 		}
@@ -330,7 +330,7 @@ func (i *Inspector) announced(h *packet.Header, msg []byte, off, skip, total int
 		switch r.kind {
 		case typeA, typeAAAA:
 			a := r.addr(msg)
-			if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner); !ok || !a.IsValid() {
+			if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner, false); !ok || !a.IsValid() {
 				continue
 			}
 			if name := i.bounded(trimLocal(sc.owner)); own == "" || a == source {
@@ -341,13 +341,13 @@ func (i *Inspector) announced(h *packet.Header, msg []byte, off, skip, total int
 			}
 		case typeSRV:
 			if r.size > 7 {
-				if sc.target, _, ok = appendName(sc.target[:0], msg, r.off+6); ok && host == "" {
+				if sc.target, _, ok = appendName(sc.target[:0], msg, r.off+6, false); ok && host == "" {
 					host = i.bounded(trimLocal(sc.target))
 				}
 			}
 			i.announcedName(msg, r.owner)
 		case typePTR:
-			if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner); ok && !isReverse(sc.owner) {
+			if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner, false); ok && !isReverse(sc.owner) {
 				i.announcedName(msg, r.off)
 			}
 		}
@@ -366,7 +366,7 @@ func (i *Inspector) announced(h *packet.Header, msg []byte, off, skip, total int
 func (i *Inspector) announcedName(msg []byte, off int) {
 	sc := &i.dns
 	var ok bool
-	if sc.owner, _, ok = appendName(sc.owner[:0], msg, off); ok && len(sc.names) < maxListed {
+	if sc.owner, _, ok = appendName(sc.owner[:0], msg, off, false); ok && len(sc.names) < maxListed {
 		sc.names = append(sc.names, i.bounded(trimLocal(sc.owner)))
 	}
 }
@@ -411,7 +411,7 @@ func (i *Inspector) llmnr(h *packet.Header, iface string) {
 		return
 	}
 	sc := &i.dns
-	_, off, ok := appendName(sc.name[:0], msg, dnsHeader)
+	_, off, ok := appendName(sc.name[:0], msg, dnsHeader, false)
 	if !ok || off+4 > len(msg) {
 		i.stats.Malformed++
 		return
@@ -422,7 +422,7 @@ func (i *Inspector) llmnr(h *packet.Header, iface string) {
 		return
 	}
 	if a := r.addr(msg); a.IsValid() {
-		if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner); ok && len(sc.owner) > 0 && !isReverse(sc.owner) {
+		if sc.owner, _, ok = appendName(sc.owner[:0], msg, r.owner, false); ok && len(sc.owner) > 0 && !isReverse(sc.owner) {
 			i.named(h, iface, LLMNRName, i.bounded(sc.owner), a, nil)
 		}
 	}

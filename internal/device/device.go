@@ -10,8 +10,10 @@
 package device
 
 import (
+	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/monban/monban/internal/packet"
 )
@@ -23,13 +25,15 @@ const (
 	maxShown    = 8  // and told in a record
 	maxGuests   = 3  // addresses that a MAC may speak for unclaimed, before it is a router
 	ownerGrace  = 60 * second
-	settle      = 2 * second  // changes that come together are told together
-	updateEvery = 60 * second // and no more often than that
+	relayGrace  = 600 * second // who passes on the packets of others gets no address of theirs for so long
+	settle      = 2 * second   // changes that come together are told together
+	updateEvery = 60 * second  // and no more often than that
 )
 
 // Where a name comes from, in the order of belief.
 const (
-	byDHCP = iota
+	byServer = iota // the DHCP server's: someone wrote it down there
+	byDHCP
 	byMDNS
 	byLLMNR
 	byNBNS
@@ -37,7 +41,7 @@ const (
 	origins
 )
 
-var originNames = [origins]string{"dhcp", "mdns", "llmnr", "nbns", "dns"}
+var originNames = [origins]string{"dhcp-server", "dhcp", "mdns", "llmnr", "nbns", "dns"}
 
 // device is one entry of the inventory.
 type device struct {
@@ -53,10 +57,12 @@ type device struct {
 	first    int64
 	last     int64
 
-	guests      int   // addresses seen through it in the minute since, that are not confirmed
-	guestsSince int64 //
-	updated     int64 // time of the last record written
-	due         int64 // time of the next one, 0 when nothing changed
+	relayed     int64  // when it last passed on a packet within its subnet
+	guests      int    // addresses seen through it in the minute since, that are not confirmed
+	guestsSince int64  //
+	told        uint64 // digest of the last record written
+	updated     int64  // its time, when it was an update
+	due         int64  // time of the next one, 0 when nothing changed
 
 	prev, next *device // by last seen, newest first
 }
@@ -88,28 +94,30 @@ func (d *device) holds(a netip.Addr) *holding {
 }
 
 // speaksFor decides whether an address that the device's MAC uses is its own, and
-// not that of someone behind it.
-func (d *device) speaksFor(a netip.Addr) bool {
+// not that of someone behind it. proved says that it holds conversations: a host
+// that uses an address of another network, left from before, gets no answers.
+func (d *device) speaksFor(a netip.Addr, proved bool) bool {
 	if a.IsLinkLocalUnicast() {
 		return true
 	}
 	if d.router {
 		return false
 	}
-	unsure, claims := 0, false
+	unsure, elsewhere := 0, false
 	for _, h := range d.held {
-		if h.addr.Is4() != a.Is4() || h.addr.IsLinkLocalUnicast() {
-			continue
-		}
-		if !h.own() {
-			unsure++
-		} else if near(h.addr, a) {
+		switch {
+		case h.addr.Is4() != a.Is4() || h.addr.IsLinkLocalUnicast():
+		case !h.own():
+			if h.addr != a {
+				unsure++
+			}
+		case near(h.addr, a):
 			return true
-		} else {
-			claims = true
+		default:
+			elsewhere = true
 		}
 	}
-	return !claims && unsure < maxGuests
+	return unsure < maxGuests && !(elsewhere && proved)
 }
 
 // name is the best name, "" when none is known.
@@ -120,6 +128,22 @@ func (d *device) name() string {
 		}
 	}
 	return ""
+}
+
+// digest is a number that changes with what a record tells, but not with the order
+// of its addresses: that tells who spoke last, which is no news.
+func (r *Record) digest() uint64 {
+	h := fnv.New64a()
+	add := func(list ...string) {
+		for _, s := range list {
+			h.Write([]byte(s))
+			h.Write([]byte{0})
+		}
+	}
+	add(r.Vendor, r.Name, r.Class, r.MAC.String(), strconv.FormatBool(r.Router))
+	add(r.Names...)
+	add(slices.Sorted(slices.Values(r.Addresses))...)
+	return h.Sum64()
 }
 
 // record tells the device as it stands. current says which holdings are.

@@ -54,6 +54,7 @@ func (v *Inventory) end(r *flow.Record, e, peer *flow.End, initiator bool) *devi
 		addr: e.Addr, mac: e.MAC, first: r.Start, last: r.End,
 		near:   peer.Addr.IsValid() && near(e.Addr, peer.Addr),
 		proved: proved(r, e, peer, initiator),
+		remark: isRemark(r),
 	})
 }
 
@@ -68,6 +69,18 @@ func proved(r *flow.Record, e, peer *flow.End, initiator bool) bool {
 		return e.Packets >= 2 && peer.Packets > 0
 	}
 	return e.Packets > 0
+}
+
+// isRemark reports whether a flow is an ICMP error: some router on the way,
+// perhaps of a network far away, says something of a packet.
+func isRemark(r *flow.Record) bool {
+	switch r.Proto {
+	case packet.ProtoICMP:
+		return r.ICMPType == 3 || r.ICMPType == 4 || r.ICMPType == 5 || r.ICMPType == 11 || r.ICMPType == 12
+	case packet.ProtoICMPv6:
+		return r.ICMPType < 128
+	}
+	return false
 }
 
 // listener looks up an end that said nothing: it makes no device.
@@ -92,7 +105,8 @@ type use struct {
 	first, last int64
 	claimed     bool // someone says so, by ARP, neighbour discovery or DHCP
 	near        bool // with a peer of its subnet
-	proved      bool
+	proved      bool // it exists: it holds a conversation
+	remark      bool // it only said something of a packet
 }
 
 // speaker decides whose an address of the site is that spoke or was claimed.
@@ -114,17 +128,24 @@ func (v *Inventory) speaker(u use) *device {
 		}
 	}
 	v.seen(d, u.last)
-	if pair := d.holds(u.addr); pair != nil {
+	pair := d.holds(u.addr)
+	if pair != nil {
 		pair.claimed, pair.near = pair.claimed || u.claimed, pair.near || u.near
+	}
+	if !u.claimed && !u.near && (pair == nil || !pair.own()) && !d.speaksFor(u.addr, u.proved) {
+		if pair != nil {
+			v.release(pair)
+			d.held = slices.DeleteFunc(d.held, func(h *holding) bool { return h == pair })
+			v.changed(d)
+		} else if v.unsure(d) >= maxGuests {
+			v.setRouter(d)
+		}
+		return v.behind(u, v.byAddr[u.addr], d)
+	}
+	if pair != nil {
 		pair.last = max(pair.last, u.last)
 		v.contest(pair, u)
 		return d
-	}
-	if !u.claimed && !u.near && !d.speaksFor(u.addr) {
-		if !d.router && v.unsure(d) >= maxGuests {
-			v.setRouter(d)
-		}
-		return v.behind(u, h, d)
 	}
 	if h == nil {
 		v.hold(d, u)
@@ -233,6 +254,9 @@ func (v *Inventory) challenge(h *holding, d *device, u use) bool {
 		h.rival, h.rivalSince, h.rivalClaimed = d, u.last, false
 	}
 	h.rivalClaimed = h.rivalClaimed || u.claimed
+	if d.relayed != 0 && u.last-d.relayed < relayGrace {
+		return false // it speaks for others
+	}
 	return u.last-max(h.last, h.rivalSince) > ownerGrace && (h.rivalClaimed || !h.claimed)
 }
 
@@ -246,7 +270,7 @@ func (v *Inventory) behind(u use, h *holding, via *device) *device {
 		}
 		return h.dev
 	}
-	if !u.proved && !v.familiar(u, via) {
+	if u.remark || !u.proved && !v.familiar(u, via) {
 		return nil
 	}
 	id := u.addr.String()

@@ -87,6 +87,9 @@ func (v *Inventory) Stats() Stats {
 func (v *Inventory) Flow(r *flow.Record) []Record {
 	v.begin(r.End)
 	v.cause = cause{flow: r}
+	if r.Src.Addr.IsValid() && near(r.Src.Addr, r.Dst.Addr) && !r.Src.MAC.IsZero() {
+		v.home.learn(r.Src.Addr) // neighbours talk on their own link
+	}
 	s := v.end(r, &r.Src, &r.Dst, true)
 	d := v.end(r, &r.Dst, &r.Src, false)
 	v.annotate(&r.Src, s)
@@ -149,8 +152,10 @@ func (v *Inventory) begin(now int64) {
 // that have settled.
 func (v *Inventory) finish() []Record {
 	for _, d := range v.fresh {
-		v.events = append(v.events, d.record(New, d.first, v.current))
+		r := d.record(New, d.first, v.current)
+		d.told = r.digest()
 		d.due = 0 // told with it
+		v.events = append(v.events, r)
 	}
 	v.fresh = v.fresh[:0]
 	if v.now >= v.nextDue {
@@ -169,8 +174,12 @@ func (v *Inventory) tell(now int64) {
 		case d.due == 0 || v.byID[d.id] != d: // told with something else, or forgotten
 			d.due = 0
 		case d.due <= now:
-			d.due, d.updated = 0, min(now, v.now)
-			v.events = append(v.events, d.record(Updated, d.updated, v.current))
+			d.due = 0
+			r := d.record(Updated, min(now, v.now), v.current)
+			if digest := r.digest(); digest != d.told { // it may have changed back
+				d.told, d.updated = digest, r.Time
+				v.events = append(v.events, r)
+			}
 		default:
 			kept = append(kept, d)
 			v.nextDue = min(v.nextDue, d.due)

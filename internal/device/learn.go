@@ -39,8 +39,10 @@ func (v *Inventory) learn(s *app.Sighting) *device {
 	case app.DNSAnswer:
 		return v.answered(s)
 	case app.Relay:
-		v.ofMAC(s.By, s.Time)
-		return v.ofMAC(s.MAC, s.Time)
+		if by := v.ofMAC(s.By, s.Time); by != nil {
+			by.relayed = s.Time
+		}
+		return v.speaks(s.MAC, s.Source, s.Time)
 	}
 	return v.byMAC[s.MAC]
 }
@@ -98,7 +100,7 @@ func (v *Inventory) granted(s *app.Sighting) *device {
 	if v.home.of(s.Address) == inside {
 		v.speaker(use{addr: s.Address, mac: s.MAC, first: s.Time, last: s.Time, claimed: true})
 	}
-	v.setName(d, byDHCP, s.Name)
+	v.setName(d, byServer, s.Name)
 	return d
 }
 

@@ -28,6 +28,7 @@ const (
 	keyFlagsBack    = "flow.reverse.tcp_flags"
 	keyStart        = "flow.start"
 	keyPart         = "flow.part"
+	keyICMPType     = "flow.icmp.type"
 	keyGuessed      = "flow.initiator_guessed"
 	keySourceDevice = "source.device.id"
 	keySourceName   = "source.device.name"
@@ -80,6 +81,8 @@ func readFlow(lr plog.LogRecord, r *flow.Record) {
 				r.Src.Port = uint16(v.Int())
 			case keyDestPort:
 				r.Dst.Port = uint16(v.Int())
+			case keyICMPType:
+				r.ICMPType = uint8(v.Int())
 			case keyStart:
 				r.Start = v.Int()
 			case keyPart:
