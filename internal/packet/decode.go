@@ -158,11 +158,11 @@ func pppoe(h *Header, b []byte, wire int) Reason {
 	}
 	n := int(binary.BigEndian.Uint16(b[4:]))
 	b, wire = b[6:], wire-6
+	if etherType, head := pppProtocol(b); etherType != 0 {
+		return network(h, etherType, b[head:], wire-head) // IP's own length is the surer one
+	}
 	if n < wire {
 		b, wire = b[:min(n, len(b))], n
-	}
-	if etherType, head := pppProtocol(b); etherType != 0 {
-		return network(h, etherType, b[head:], wire-head)
 	}
 	return opaque(h, b, wire)
 }

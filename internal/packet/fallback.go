@@ -44,14 +44,14 @@ func fallback(f *Frame, h *Header, b []byte, wire int) (why Reason) {
 	if wifi, ok := p.Layer(layers.LayerTypeDot11).(*layers.Dot11); ok {
 		wifiMACs(h, wifi)
 	}
-	// Layers are windows into b whose capacity reaches to b's end, unless gopacket
-	// put one together from pieces.
-	head := found.LayerContents()
-	at := cap(b) - cap(head)
-	if len(head) == 0 || at < 0 || at > len(b) || &b[:cap(b)][at] != &head[0] {
-		return UnknownLink
+	rest := b
+	for _, l := range p.Layers() { // it is the payload of the layer before
+		if l == found {
+			break
+		}
+		rest = l.LayerPayload()
 	}
-	b, wire = b[at:], wire-at
+	b, wire = rest, max(len(rest), wire-len(b)+len(rest))
 	switch found.LayerType() {
 	case layers.LayerTypeEthernet:
 		return ethernet(h, b, wire)

@@ -52,6 +52,9 @@ const (
 
 // pcapMagic tells whether b begins a classic pcap file, and in which byte order.
 func pcapMagic(b []byte) (magic uint32, big, ok bool) {
+	if len(b) < 4 {
+		return 0, false, false
+	}
 	for _, big := range []bool{false, true} {
 		switch magic := word(b, big); magic {
 		case pcapMicros, pcapNanos, pcapLonger:
@@ -120,9 +123,11 @@ func (r *pcapReader) next(frames []Frame) (int, error) {
 func (r *pcapReader) parse(frames []Frame) (n, want int, err error) {
 	b := r.buf[r.lo:r.hi]
 	big, head, limit := r.big, r.head, uint32(r.max)
+	at := 0
 	want = head
-	for n < len(frames) && len(b) >= head {
-		captured, wire := word(b[8:], big), word(b[12:], big)
+	for n < len(frames) && len(b)-at >= head {
+		h := b[at : at+16 : len(b)]
+		captured, wire := word(h[8:], big), word(h[12:], big)
 		if r.swap && captured > wire {
 			captured, wire = wire, captured
 		}
@@ -130,20 +135,21 @@ func (r *pcapReader) parse(frames []Frame) (n, want int, err error) {
 			err = fmt.Errorf("a packet of %d bytes, which is more than the %d that one can have", captured, limit)
 			break
 		}
-		end := head + int(captured)
-		if len(b) < end {
-			want = end
+		start := at + head
+		end := start + int(captured)
+		if end > len(b) {
+			want = end - at
 			break
 		}
 		f := &frames[n]
-		f.Time = int64(word(b, big))*1e9 + int64(word(b[4:], big))*r.frac
-		f.Data = b[head:end:end]
+		f.Time = int64(word(h, big))*1e9 + int64(word(h[4:], big))*r.frac
+		f.Data = b[start:end:end]
 		f.WireLen = int(wire)
 		f.Interface, f.Link = r.iface, r.link
-		b = b[end:]
+		at = end
 		n++
 	}
-	r.lo = r.hi - len(b)
+	r.lo += at
 	return n, want, err
 }
 

@@ -49,7 +49,8 @@ type ngInterface struct {
 	snap   uint32
 	max    uint32
 	clock  ngClock
-	micros bool // its clock counts microseconds from the epoch, as nearly all do
+	tick   uint64 // nanoseconds, where they are whole and count from the epoch, as in nearly all; else 0
+	most   uint64 // ticks that fit
 }
 
 // ngClock turns timestamps into nanoseconds since the epoch. What does not fit
@@ -241,8 +242,8 @@ func (r *pcapngReader) packet(f *Frame, id uint32, b []byte, head int) (bool, er
 		return false, fmt.Errorf("a packet of %d bytes in a block that has room for %d", captured, len(b)-head)
 	}
 	ts := uint64(word(b, r.big))<<32 | uint64(word(b[4:], r.big))
-	if i.micros && ts < math.MaxInt64/1000 {
-		f.Time = int64(ts) * 1000
+	if i.tick != 0 && ts <= i.most {
+		f.Time = int64(ts * i.tick)
 	} else {
 		f.Time = i.clock.nanos(ts)
 	}
@@ -297,7 +298,10 @@ func (r *pcapngReader) declare(b []byte) error {
 			i.clock.offset = min(max(offset, -millennium), millennium)
 		}
 	}
-	i.micros = i.clock == microseconds
+	if c := i.clock; c.offset == 0 && c.unit <= 1e9 && 1e9%c.unit == 0 {
+		i.tick = 1e9 / c.unit
+		i.most = math.MaxInt64 / i.tick
+	}
 	if name == "" {
 		name = r.name
 		if n := len(r.ifaces); n > 0 {
