@@ -6,6 +6,8 @@ package main
 import (
 	"os"
 
+	liveprovider "github.com/monban/monban/confmap/liveprovider"
+	pcapprovider "github.com/monban/monban/confmap/pcapprovider"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	envprovider "go.opentelemetry.io/collector/confmap/provider/envprovider"
@@ -27,6 +29,8 @@ func main() {
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{
 			ResolverSettings: confmap.ResolverSettings{
 				ProviderFactories: []confmap.ProviderFactory{
+					pcapprovider.NewFactory(),
+					liveprovider.NewFactory(),
 					envprovider.NewFactory(),
 					fileprovider.NewFactory(),
 					yamlprovider.NewFactory(),
@@ -34,6 +38,8 @@ func main() {
 			},
 		},
 		ProviderModules: map[string]string{
+			pcapprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "github.com/monban/monban v0.1.0",
+			liveprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "github.com/monban/monban v0.1.0",
 			envprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():  "go.opentelemetry.io/collector/confmap/provider/envprovider v1.61.0",
 			fileprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "go.opentelemetry.io/collector/confmap/provider/fileprovider v1.61.0",
 			yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "go.opentelemetry.io/collector/confmap/provider/yamlprovider v1.61.0",
