@@ -383,3 +383,52 @@ func TestReasonsHaveNames(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecode wants every frame of every link type decoded within its bounds or
+// refused, and twice alike.
+func FuzzDecode(f *testing.F) {
+	links := []LinkType{LinkEthernet, LinkRaw, LinkLinuxSLL, LinkSLL2, LinkNull, LinkPPP, LinkPPPHDLC, LinkCHDLC,
+		linkFDDI, link80211, linkPFLog, linkPrism, linkRadiotap, 195}
+	ether4, ether6 := layers.EthernetTypeIPv4, layers.EthernetTypeIPv6
+	ip4 := build(f, ipv4Layer(layers.IPProtocolTCP), tcpLayer(layers.TCPOption{OptionType: 2, OptionLength: 4, OptionData: []byte{5, 0xb4}}), hello)
+	ip6 := build(f, ipv6Layer(layers.IPProtocolIPv6HopByHop), gopacket.Payload(cat([]byte{44, 0}, zero(6), []byte{17, 0, 0, 1}, zero(4), zero(8))))
+	for i, data := range [][]byte{
+		build(f, ethernetLayer(ether4), gopacket.Payload(ip4)),
+		ip6,
+		cat([]byte{0, 0, 0, 1, 0, 6}, srcMAC[:], []byte{0, 0, 8, 0}, ip4),
+		cat([]byte{8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 4, 6}, srcMAC[:], []byte{0, 0}, ip4),
+		cat([]byte{2, 0, 0, 0}, ip4),
+		cat([]byte{0xff, 3, 0, 0x57}, ip6),
+		cat([]byte{0xff, 3, 0, 0x21}, ip4),
+		cat([]byte{0x0f, 0, 8, 0}, ip4),
+		cat([]byte{0x50}, zero(12), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, ip4),
+		cat([]byte{8, 2, 0, 0}, zero(18), []byte{0, 0, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, ip4, zero(4)),
+		cat([]byte{64, 2, 0, 0}, zero(60), ip4),
+		cat(zero(144), []byte{8, 2, 0, 0}, zero(18)),
+		cat([]byte{0, 0, 8, 0, 0, 0, 0, 0, 8, 1}, zero(22), []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, ip4, zero(4)),
+		zero(20),
+	} {
+		f.Add(byte(i), uint16(0), data)
+	}
+	f.Add(byte(0), uint16(9), build(f, ethernetLayer(layers.EthernetTypeQinQ), tag(7, layers.EthernetTypeDot1Q), tag(42, ether6), gopacket.Payload(ip6)))
+	f.Add(byte(0), uint16(0), build(f, ethernetLayer(layers.EthernetTypePPPoESession), gopacket.Payload(cat([]byte{0x11, 0, 0, 1, 0, 35, 0, 0x21}, ip4))))
+	f.Fuzz(func(t *testing.T, link byte, more uint16, data []byte) {
+		frame := Frame{Data: data, WireLen: len(data) + int(more), Link: links[int(link)%len(links)]}
+		var d Decoder
+		var h, again Header
+		why := d.Decode(&frame, &h)
+		again = Header{SrcPort: 1, FragOff: 8, Payload: data, TCPOptions: data, Proto: 6, VLAN: 3}
+		if d.Decode(&frame, &again) != why || !reflect.DeepEqual(h, again) {
+			t.Fatalf("not twice alike:\n%+v\n%+v", h, again)
+		}
+		if why >= reasonCount || why.String() == "" {
+			t.Fatalf("reason %d", why)
+		}
+		if why != OK {
+			return
+		}
+		if len(h.Payload) > h.PayloadLen || h.PayloadLen > h.WireLen+4 || len(h.TCPOptions) > 40 || h.IsIP() && h.NetLen > h.WireLen+4 {
+			t.Fatalf("lengths that can't be: %+v", h)
+		}
+	})
+}

@@ -227,7 +227,7 @@ merging:
 			return nil
 		}
 		if len(s.open) > 0 {
-			if c, until := s.earliest(); c.held[0].Time < until {
+			if c, _ := s.earliest(); c.held[0].Time < s.waiting[0].first {
 				return nil
 			}
 		}
@@ -238,20 +238,28 @@ merging:
 	return nil
 }
 
-// earliest gives the file with the earliest packet, and the time up to which no
-// other has any.
+// earliest gives the file with the earliest packet, and the time up to which its
+// packets are the earliest. Of packets of one time those of the file that was opened
+// first come first.
 func (s *fileSource) earliest() (c *cursor, until int64) {
-	c, until = s.open[0], never
-	for _, o := range s.open[1:] {
-		if o.held[0].Time < c.held[0].Time {
-			c, o = o, c
+	at := 0
+	for i, o := range s.open {
+		if o.held[0].Time < s.open[at].held[0].Time {
+			at = i
 		}
-		until = min(until, o.held[0].Time)
+	}
+	until = never
+	for i, o := range s.open {
+		if i < at {
+			until = min(until, o.held[0].Time-1)
+		} else if i > at {
+			until = min(until, o.held[0].Time)
+		}
 	}
 	if len(s.waiting) > 0 && len(s.open) < maxOpen {
 		until = min(until, s.waiting[0].first)
 	}
-	return c, until
+	return s.open[at], until
 }
 
 func (s *fileSource) fetch(c *cursor, frames []Frame) (int, error) {

@@ -44,13 +44,13 @@ type pcapngReader struct {
 }
 
 type ngInterface struct {
-	index  int // in the source
-	link   LinkType
-	snap   uint32
-	max    uint32
-	clock  ngClock
-	tick   uint64 // nanoseconds, where they are whole and count from the epoch, as in nearly all; else 0
-	most   uint64 // ticks that fit
+	index int // in the source
+	link  LinkType
+	snap  uint32
+	max   uint32
+	clock ngClock
+	tick  uint64 // nanoseconds, where they are whole and count from the epoch, as in nearly all; else 0
+	most  uint64 // ticks that fit
 }
 
 // ngClock turns timestamps into nanoseconds since the epoch. What does not fit

@@ -150,7 +150,7 @@ func foundInstead(head []byte) string {
 
 func text(b []byte) bool {
 	for _, c := range b {
-		if c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f {
+		if c < ' ' && c != '\t' && c != '\r' && c != '\n' || c >= 0x7f {
 			return false
 		}
 	}
