@@ -12,18 +12,19 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	s := &e.side[from]
 	e.touched = t.clock
 	const reordered = 60e9 // older than this is a clock set back, not a packet late
-	switch d := h.Time - e.last; {
-	case d > 0 || d < -reordered:
+	if d := h.Time - e.last; d > 0 || d < -reordered {
 		e.last = h.Time
-	case h.Time < e.start:
-		e.start = h.Time
 	}
+	e.start = min(e.start, h.Time)
 	if !s.seen {
 		s.seen, s.ttlMin, s.ttlMax, s.dscp = true, h.TTL, h.TTL, h.DSCP
 	} else if h.TTL < s.ttlMin {
 		s.ttlMin = h.TTL
 	} else if h.TTL > s.ttlMax {
 		s.ttlMax = h.TTL
+	}
+	if e.side[0].packets == 0 && e.side[1].packets == 0 {
+		e.since = h.Time
 	}
 	s.packets++
 	s.frames += uint64(h.WireLen)
@@ -85,7 +86,7 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 	}
 	r := &t.rec
 	*r = Record{
-		Start: e.start, End: e.last, Net: e.key.net, Proto: e.key.proto, Reason: reason, Part: e.part,
+		ID: e.id, Start: e.start, End: e.last, Net: e.key.net, Proto: e.key.proto, Reason: reason, Part: e.part, Since: e.since,
 		Guessed: e.guessed, VLAN: e.vlan, InnerVLAN: e.inner, Fragments: e.fragments,
 	}
 	src, dst := &e.side[e.src], &e.side[1-e.src]
@@ -106,8 +107,6 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 			r.Community = CommunityID(r)
 		}
 	}
-	// The 32-bit table hash alone would repeat among a million flows a day.
-	r.ID = mum(uint64(e.hash)<<32|uint64(uint32(e.start)), uint64(e.start)^0x8ebc6af09c88c6e3) | 1
 	if e.part == 0 && e.sizeCount > 0 {
 		r.FirstSizes = t.sizeBuf[:e.sizeCount]
 		for i := range r.FirstSizes {

@@ -46,6 +46,7 @@ type End struct {
 type Record struct {
 	ID        uint64 // the same for all records of one flow
 	Start     int64  // first packet of the flow, Unix nanoseconds
+	Since     int64  // first packet of this record
 	End       int64  // last packet of this record; the log record's timestamp
 	Src, Dst  End
 	Net       uint16 // EtherType
@@ -180,6 +181,8 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Custom("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits",
 		func(r *Record) string { return ID(r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }),
 	event.Number("flow.part", "", "Number of the record within its flow, from 0", func(r *Record) *uint32 { return &r.Part }),
+	event.Instant("flow.part_start", "First packet of the record, when not of the flow", func(r *Record) *int64 { return &r.Since }).
+		Unless(func(r *Record) bool { return r.Part == 0 }),
 	event.Flag("flow.initiator_guessed", "The flow began before we looked, its initiator is a guess", func(r *Record) *bool { return &r.Guessed }),
 	layer2("flow.io.layer2_bytes", "Bytes of whole frames from the initiator, when not 14 a packet more than flow.io.bytes", func(r *Record) *End { return &r.Src }),
 	layer2("flow.reverse.io.layer2_bytes", "Bytes of whole frames from the responder, when not 14 a packet more than flow.reverse.io.bytes", func(r *Record) *End { return &r.Dst }),
@@ -211,6 +214,9 @@ func (r *Record) Complete() {
 		if r.Net = packet.NetIPv6; r.Src.Addr.Is4() {
 			r.Net = packet.NetIPv4
 		}
+	}
+	if r.Since == 0 {
+		r.Since = r.Start
 	}
 	for _, e := range [...]*End{&r.Src, &r.Dst} {
 		if e.TTLMax == 0 {

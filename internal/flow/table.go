@@ -1,7 +1,9 @@
 package flow
 
 import (
+	"crypto/rand"
 	"encoding/binary"
+	"math"
 	"math/bits"
 
 	"github.com/monban/monban/internal/packet"
@@ -37,7 +39,9 @@ type side struct {
 // never walks the slab.
 type entry struct {
 	key         key
+	id          uint64
 	start, last int64
+	since       int64 // first packet since the last record
 	message     int64 // start of the initiator's last message
 	hash        uint32
 	touched     uint32  // table clock of the last packet, seconds
@@ -75,6 +79,7 @@ const (
 type Table struct {
 	cfg  Config
 	emit func(*Record)
+	seed [3]uint64
 
 	chunks []*[chunkSize]entry
 	free   []int32
@@ -107,6 +112,11 @@ func NewTable(cfg Config, emit func(*Record)) *Table {
 		interval: uint32(cfg.ReportInterval.Seconds()), first: uint32(cfg.FirstReport.Seconds()),
 		stacks: []string{""}, stackIdx: map[string]uint32{}, notes: map[int32]*Notes{},
 	}
+	var b [24]byte
+	rand.Read(b[:])
+	for i := range t.seed {
+		t.seed[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
 	t.resize(1 << 12)
 	for i := range t.wheel {
 		t.wheel[i] = -1
@@ -133,7 +143,7 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 	t.stats.Packets++
 	var k key
 	from := t.keyOf(h, &k)
-	hash := k.hash()
+	hash := uint32(k.hash(&t.seed))
 	slot = t.find(&k, hash)
 	if slot >= 0 {
 		e := t.at(slot)
@@ -191,7 +201,12 @@ func (t *Table) Initiator(slot int32, h *packet.Header) bool {
 	return t.keyOf(h, &k) == t.at(slot).src
 }
 
-func seconds(ns int64) uint32 { return uint32(max(ns, 0)/1e9) + 1 }
+// seconds is the table's clock at a time. It ends in the year 2106, short of where
+// the longest timeout would overflow it.
+func seconds(ns int64) uint32 {
+	const end = math.MaxUint32 - 2*86400
+	return uint32(min(max(ns, 0)/1e9+1, end))
+}
 
 // advance moves the clock to a packet's time. A few packets from the past are
 // merged tape heads or reordering; many in a row far behind mean that the
@@ -234,7 +249,7 @@ func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
 	}
 	sp, dp := h.SrcPort, h.DstPort
 	switch {
-	case h.Fragment:
+	case h.FragOff != 0:
 		sp, dp = t.fragmentPorts(h)
 	case h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6:
 		ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode)
@@ -245,13 +260,16 @@ func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
 			dp |= 0x100 // a code, not a type
 		}
 	}
-	if h.Src == h.Dst {
-		if k.lo, k.hi = h.Src, h.Dst; sp <= dp {
-			k.loPort, k.hiPort = sp, dp
-			return 0
+	if h.Fragment && h.FragOff == 0 {
+		*t.fragment(h) = fragment{h.Src, h.Dst, h.IPID, h.Proto, sp, dp}
+	}
+	if h.Src == h.Dst { // a host that talks to itself
+		k.lo, k.hi = h.Src, h.Dst
+		k.loPort, k.hiPort = min(sp, dp), max(sp, dp)
+		if sp > dp || sp == dp && isAnswer(h) {
+			return 1
 		}
-		k.loPort, k.hiPort = dp, sp
-		return 1
+		return 0
 	}
 	if less(&h.Src, &h.Dst) {
 		k.lo, k.hi, k.loPort, k.hiPort = h.Src, h.Dst, sp, dp
@@ -277,28 +295,35 @@ type fragment struct {
 	sp, dp   uint16
 }
 
+// fragment is where the datagram of h would be remembered.
+func (t *Table) fragment(h *packet.Header) *fragment {
+	return &t.frags[(h.IPID^uint16(h.Src[15])^uint16(h.Dst[15]))&255]
+}
+
 func (t *Table) fragmentPorts(h *packet.Header) (sp, dp uint16) {
-	f := &t.frags[(h.IPID^uint16(h.Src[15])^uint16(h.Dst[15]))&255]
-	if h.FragOff == 0 {
-		*f = fragment{h.Src, h.Dst, h.IPID, h.Proto, h.SrcPort, h.DstPort}
-		return h.SrcPort, h.DstPort
-	}
+	f := t.fragment(h)
 	if f.id == h.IPID && f.proto == h.Proto && f.src == h.Src && f.dst == h.Dst {
 		return f.sp, f.dp
 	}
 	return 0, 0
 }
 
-// hash mixes the key by 64-bit multiply and fold, as wyhash does. It need not
-// resist an attacker's choice of keys for correctness, only for speed, and the
-// probe length is bounded by the table's load.
-func (k *key) hash() uint32 {
-	const a, b, c = 0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3
+// hash mixes the key by 64-bit multiply and fold, as wyhash does. The table's seed
+// is secret, or else who sends packets could choose keys that all collide.
+func (k *key) hash(seed *[3]uint64) uint64 {
+	a, b, c := seed[0], seed[1], seed[2]
 	x := mum(binary.LittleEndian.Uint64(k.lo[:8])^a, binary.LittleEndian.Uint64(k.lo[8:])^b)
 	y := mum(binary.LittleEndian.Uint64(k.hi[:8])^b, binary.LittleEndian.Uint64(k.hi[8:])^c)
 	z := uint64(k.loPort) | uint64(k.hiPort)<<16 | uint64(k.net)<<32 | uint64(k.proto)<<48
-	h := mum(x^y^a, z^c)
-	return uint32(h>>32) ^ uint32(h)
+	return mum(x^y^a, z^c)
+}
+
+// id names a flow: by its key, its first packet's time, and its number, as two
+// flows of one key may begin in the same instant. The same packets give the same
+// id in every run.
+func (k *key) id(start int64, number uint64) uint64 {
+	h := k.hash(&[3]uint64{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3})
+	return mum(h^number, uint64(start)^0x8ebc6af09c88c6e3) | 1
 }
 
 func mum(x, y uint64) uint64 {
@@ -377,7 +402,7 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	}
 	e := t.at(slot)
 	*e = entry{
-		key: *k, hash: hash, start: h.Time, last: h.Time,
+		key: *k, hash: hash, id: k.id(h.Time, t.stats.Flows), start: h.Time, last: h.Time,
 		srcMAC: h.SrcMAC, dstMAC: h.DstMAC, vlan: h.VLAN, inner: h.InnerVLAN, iface: uint16(iface),
 		icmpType: h.ICMPType, icmpCode: h.ICMPCode, live: true,
 	}

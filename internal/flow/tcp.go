@@ -144,11 +144,20 @@ func initiator(h *packet.Header, from uint8) (side uint8, guessed bool) {
 			return 1 - from, true
 		}
 	case packet.ProtoICMP, packet.ProtoICMPv6:
-		if ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode); paired && icmpReply(h.Proto, ty, peer) {
+		if isAnswer(h) {
 			return 1 - from, true
 		}
 	}
 	return from, false
+}
+
+// isAnswer reports whether h answers an ICMP request.
+func isAnswer(h *packet.Header) bool {
+	if h.Proto != packet.ProtoICMP && h.Proto != packet.ProtoICMPv6 || h.FragOff != 0 {
+		return false
+	}
+	ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode)
+	return paired && icmpReply(h.Proto, ty, peer)
 }
 
 // servicePort reports whether a packet from port a to port b looks like an answer.

@@ -1,0 +1,386 @@
+package flow
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/monban/monban/internal/packet"
+)
+
+// ledger is a slow, obvious meter: it remembers every packet of every conversation
+// and looks up what each record of the table should say. A record must account for
+// the next packets of its conversation, as many as it claims, and for nothing else.
+type ledger struct {
+	t       *testing.T
+	cfg     Config
+	packets map[string][]packet.Header // by conversation, in the order of arrival
+	told    map[string]int             // how many of them the records so far account for
+	open    map[string]uint64          // flow that the conversation's last record belongs to
+	first   map[uint64]int             // index of a flow's first packet
+	parts   map[uint64]uint32
+	ended   map[uint64]EndReason
+	now     time.Duration // of the packet being added
+}
+
+func newLedger(t *testing.T, cfg Config) *ledger {
+	return &ledger{t: t, cfg: cfg, packets: map[string][]packet.Header{}, told: map[string]int{}, open: map[string]uint64{},
+		first: map[uint64]int{}, parts: map[uint64]uint32{}, ended: map[uint64]EndReason{}}
+}
+
+// conversation names what both directions have in common.
+func conversation(h *packet.Header) string {
+	if !h.IsIP() {
+		net := h.Net
+		if net < 0x600 {
+			net = 0
+		}
+		a, b := h.SrcMAC.String(), h.DstMAC.String()
+		return fmt.Sprint(net, min(a, b), max(a, b))
+	}
+	sp, dp := fmt.Sprint(h.SrcPort), fmt.Sprint(h.DstPort)
+	if h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6 {
+		ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode)
+		if sp, dp = fmt.Sprint(min(ty, peer)), fmt.Sprint(min(ty, peer)); !paired {
+			sp, dp = fmt.Sprint(ty), fmt.Sprint("code ", peer)
+		}
+	}
+	a, b := packet.Addr(h.Src).String()+" "+sp, packet.Addr(h.Dst).String()+" "+dp
+	return fmt.Sprint(h.Net, h.Proto, min(a, b), max(a, b))
+}
+
+func (l *ledger) add(h *packet.Header) {
+	c := conversation(h)
+	l.packets[c] = append(l.packets[c], *h)
+}
+
+// check compares one record with what the ledger has.
+func (l *ledger) check(r *Record) {
+	l.t.Helper()
+	c := l.conversationOf(r)
+	all := l.packets[c]
+	from, n := l.told[c], int(r.Src.Packets+r.Dst.Packets)
+	if n == 0 || from+n > len(all) {
+		l.t.Fatalf("%s: a record of %d packets, where %d were added and %d told: %+v", c, n, len(all), from, r)
+	}
+	l.told[c] = from + n
+	if _, known := l.first[r.ID]; !known {
+		if was, before := l.open[c]; before && l.ended[was] == Active && l.told[c] > from {
+			// A report is followed by the flow's end, which is silent when nothing came since.
+			l.gapAllowsEnd(c, all[from-1], all[from])
+		}
+		l.first[r.ID], l.open[c] = from, r.ID
+	} else if l.open[c] != r.ID {
+		l.t.Fatalf("%s: a record of a flow that had ended: %+v", c, r)
+	}
+	if r.Part != l.parts[r.ID] {
+		l.t.Errorf("%s: part %d, want %d", c, r.Part, l.parts[r.ID])
+	}
+	l.parts[r.ID]++
+	if end := l.ended[r.ID]; end != "" && end != Active {
+		l.t.Errorf("%s: a record after the end (%s): %+v", c, end, r)
+	}
+	l.ended[r.ID] = r.Reason
+
+	span := all[from : from+n]
+	var src, dst End
+	fragments := uint32(0)
+	for i := range span {
+		h := &span[i]
+		e := &dst
+		if l.sent(&r.Src, r, h) {
+			e = &src
+		}
+		e.Packets++
+		e.Frames += uint64(h.WireLen)
+		if h.IsIP() {
+			e.Bytes += uint64(h.NetLen)
+		} else {
+			e.Bytes += uint64(h.PayloadLen)
+		}
+		if h.Fragment {
+			fragments++
+		}
+	}
+	type counts struct{ packets, bytes, frames uint64 }
+	got := []counts{{r.Src.Packets, r.Src.Bytes, r.Src.Frames}, {r.Dst.Packets, r.Dst.Bytes, r.Dst.Frames}}
+	want := []counts{{src.Packets, src.Bytes, src.Frames}, {dst.Packets, dst.Bytes, dst.Frames}}
+	if !slices.Equal(got, want) || r.Fragments != fragments {
+		l.t.Errorf("%s: counts %+v and %d fragments, want %+v and %d", c, got, r.Fragments, want, fragments)
+	}
+
+	// Of the whole life so far: start, flags, TTLs.
+	life := all[l.first[r.ID] : from+n]
+	start := int64(math.MaxInt64)
+	var flags [2]uint8
+	ttl := [2][2]uint8{{255, 0}, {255, 0}}
+	for i := range life {
+		h := &life[i]
+		side := 1
+		if l.sent(&r.Src, r, h) {
+			side = 0
+		}
+		start = min(start, h.Time)
+		if h.Proto == packet.ProtoTCP && h.FragOff == 0 && h.IsIP() {
+			flags[side] |= h.TCPFlags
+		}
+		ttl[side] = [2]uint8{min(ttl[side][0], h.TTL), max(ttl[side][1], h.TTL)}
+	}
+	if r.Start != start {
+		l.t.Errorf("%s: start %d, want %d", c, r.Start, start)
+	}
+	if r.End < r.Start {
+		l.t.Errorf("%s: ends %d before it starts", c, r.Start-r.End)
+	}
+	for side, e := range []End{r.Src, r.Dst} {
+		if e.Flags != flags[side] {
+			l.t.Errorf("%s: flags %x, want %x", c, e.Flags, flags[side])
+		}
+		if ttl[side][1] > 0 && (e.TTLMin != ttl[side][0] || e.TTLMax != ttl[side][1]) {
+			l.t.Errorf("%s: TTL %d to %d, want %v", c, e.TTLMin, e.TTLMax, ttl[side])
+		}
+	}
+}
+
+// gapAllowsEnd fails when two packets of one conversation were put into two flows
+// although less than the shortest wait that ends one lay between them. The second
+// may be late by three seconds, and the table counts whole ones.
+func (l *ledger) gapAllowsEnd(c string, a, b packet.Header) {
+	wait := l.cfg.IdleTimeout
+	if a.Proto == packet.ProtoTCP && a.IsIP() {
+		wait = closedQuiet * time.Second // it may have closed
+	}
+	if b.Proto == packet.ProtoTCP && b.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
+		wait = 0 // the ports are used again
+	}
+	if gap := time.Duration(b.Time - a.Time); gap >= 0 && gap < wait-4*time.Second && l.cfg.MaxFlows > 1000 {
+		l.t.Errorf("%s: split after %v of silence", c, gap)
+	}
+}
+
+// sent reports whether h came from the end e of r.
+func (l *ledger) sent(e *End, r *Record, h *packet.Header) bool {
+	if !h.IsIP() {
+		return h.SrcMAC == e.MAC
+	}
+	if h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6 {
+		if r.Src.Addr == r.Dst.Addr {
+			ty, peer, paired := icmpPair(h.Proto, h.ICMPType, h.ICMPCode)
+			return (paired && icmpReply(h.Proto, ty, peer)) == (e == &r.Dst)
+		}
+		return packet.Addr(h.Src) == e.Addr
+	}
+	return packet.Addr(h.Src) == e.Addr && h.SrcPort == e.Port
+}
+
+func (l *ledger) conversationOf(r *Record) string {
+	h := packet.Header{Net: r.Net, Proto: r.Proto, SrcMAC: r.Src.MAC, DstMAC: r.Dst.MAC,
+		SrcPort: r.Src.Port, DstPort: r.Dst.Port, ICMPType: r.ICMPType, ICMPCode: r.ICMPCode}
+	if r.IsIP() {
+		h.Src, h.Dst = r.Src.Addr.As16(), r.Dst.Addr.As16()
+		if _, _, paired := icmpPair(r.Proto, r.ICMPType, r.ICMPCode); !paired && l.packets[conversation(&h)] == nil {
+			h.Src, h.Dst = h.Dst, h.Src // type and code belong to who sent the first packet
+		}
+	}
+	return conversation(&h)
+}
+
+func (l *ledger) finish() {
+	l.t.Helper()
+	for c, all := range l.packets {
+		if l.told[c] != len(all) {
+			l.t.Errorf("%s: %d packets added, %d in records", c, len(all), l.told[c])
+		}
+	}
+}
+
+// traffic draws packets of a small network whose hosts talk with each other on a
+// few ports, so that conversations meet again.
+type traffic struct {
+	*rand.Rand
+	clock time.Duration
+	ids   map[[4]uint16]packet.Header
+}
+
+func (g *traffic) next() packet.Header {
+	switch g.IntN(1000) {
+	case 0:
+		g.clock += time.Duration(g.IntN(400)) * time.Second
+	case 1:
+		g.clock += time.Duration(g.IntN(20)) * time.Second
+	default:
+		g.clock += time.Duration(g.IntN(20)) * time.Millisecond
+	}
+	h := packet.Header{Time: int64(time.Hour + g.clock), TTL: uint8(60 + g.IntN(5)), WireLen: 60 + g.IntN(1400)}
+	if g.IntN(50) == 0 { // late by a little
+		h.Time -= int64(g.IntN(3000)) * 1e6
+	}
+	h.SrcMAC, h.DstMAC = packet.MAC{2, 5: byte(g.IntN(4))}, packet.MAC{2, 5: byte(4 + g.IntN(4))}
+	if g.IntN(2) == 0 {
+		h.SrcMAC, h.DstMAC = h.DstMAC, h.SrcMAC
+	}
+	h.PayloadLen = g.IntN(h.WireLen - 50)
+	if g.IntN(20) == 0 {
+		h.Net = []uint16{packet.NetARP, 0x88cc, 0x26, 0x88b8}[g.IntN(4)]
+		return h
+	}
+	h.Net, h.NetLen = packet.NetIPv4, h.WireLen-14
+	a, b := byte(1+g.IntN(6)), byte(1+g.IntN(6))
+	h.Src = [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: a}
+	h.Dst = [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: b}
+	if g.IntN(8) == 0 {
+		h.Net = packet.NetIPv6
+		h.Src, h.Dst = [16]byte{0: 0xfd, 15: a}, [16]byte{0: 0xfd, 15: b}
+	}
+	switch g.IntN(6) {
+	case 0:
+		h.Proto = packet.ProtoICMP
+		if h.Net == packet.NetIPv6 {
+			h.Proto = packet.ProtoICMPv6
+		}
+		h.ICMPType, h.ICMPCode = []uint8{0, 8, 3, 13, 128, 129, 135, 136}[g.IntN(8)], uint8(g.IntN(2))
+		return h
+	case 1:
+		h.Proto = 89
+		return h
+	case 2:
+		h.Proto = packet.ProtoUDP
+	default:
+		h.Proto = packet.ProtoTCP
+		h.TCPFlags = []uint8{packet.SYN, packet.SYN | packet.ACK, packet.ACK, packet.ACK, packet.ACK | packet.PSH,
+			packet.ACK | packet.FIN, packet.RST, packet.RST | packet.ACK}[g.IntN(8)]
+		h.Seq = uint32(g.IntN(5000))
+	}
+	h.SrcPort, h.DstPort = uint16(1000*(1+g.IntN(3))), uint16(80+g.IntN(2))
+	if g.IntN(2) == 0 {
+		h.SrcPort, h.DstPort = h.DstPort, h.SrcPort
+	}
+	if h.Proto == packet.ProtoUDP && g.IntN(10) == 0 {
+		// A first fragment, or a later one whose first was seen. The table remembers 256
+		// of them; these ids keep them out of each other's place.
+		h.Fragment, h.IPID = true, (uint16(a)<<5|uint16(b)<<2|h.Net>>15<<1|uint16(g.IntN(2)))^uint16(a)^uint16(b)
+		if first, ok := g.ids[[4]uint16{h.IPID, uint16(a), uint16(b), h.Net}]; ok && g.IntN(2) == 0 {
+			h.FragOff, h.SrcPort, h.DstPort = 1480, first.SrcPort, first.DstPort
+		} else {
+			g.ids[[4]uint16{h.IPID, uint16(a), uint16(b), h.Net}] = h
+		}
+	}
+	return h
+}
+
+func TestAgainstLedger(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		flows int
+		first time.Duration
+	}{{"room for all", 1 << 12, 2 * time.Second}, {"hardly any room", 16, 2 * time.Second}, {"late reports", 1 << 12, time.Hour}} {
+		for seed := range uint64(8) {
+			t.Run(fmt.Sprint(c.name, " ", seed), func(t *testing.T) {
+				cfg := Config{MaxFlows: c.flows, IdleTimeout: 20 * time.Second, TCPIdleTimeout: 700 * time.Second,
+					ReportInterval: 7 * time.Second, FirstReport: c.first, CommunityID: true}
+				if err := cfg.Validate(); err != nil {
+					t.Fatal(err)
+				}
+				l := newLedger(t, cfg)
+				table := NewTable(cfg, l.check)
+				g := &traffic{Rand: rand.New(rand.NewPCG(seed, 1)), ids: map[[4]uint16]packet.Header{}}
+				var added uint64
+				for range 20_000 {
+					h := g.next()
+					// The table may hand out records before it counts h, never after.
+					seen := h
+					if h.FragOff != 0 {
+						seen.SrcPort, seen.DstPort = 0, 0 // the table must find them itself
+					}
+					table.Add(&seen, 0)
+					l.add(&h)
+					added++
+					if t.Failed() {
+						return
+					}
+				}
+				table.Flush()
+				l.finish()
+				s := table.Stats()
+				if s.Packets != added || s.Live != 0 || s.Flows != uint64(len(l.first)) {
+					t.Errorf("totals %+v after %d packets in %d flows", s, added, len(l.first))
+				}
+				if (s.Evicted > 0) != (c.flows == 16) {
+					t.Errorf("%d evicted", s.Evicted)
+				}
+			})
+		}
+	}
+}
+
+// FuzzTable makes packets of any bytes: each must be in exactly one record, whatever
+// the times say.
+func FuzzTable(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x06\x02\x01\x02\x50\x00\x00\x00\x06\x12\x02\x01\x50"))
+	f.Add([]byte("\xff\x00\x00\x11\x00\x01\x02\x50\x03\x00\x00\x01\x12\x02\x01\x50"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		cfg := NewDefaultConfig()
+		cfg.MaxFlows = 16
+		var told, bytes, live uint64
+		ended := map[uint64]bool{}
+		table := NewTable(cfg, func(r *Record) {
+			told += r.Src.Packets + r.Dst.Packets
+			bytes += r.Src.Bytes + r.Dst.Bytes
+			if ended[r.ID] {
+				t.Errorf("a record after the flow's end: %+v", r)
+			}
+			ended[r.ID] = r.Reason != Active
+		})
+		var added, length uint64
+		now := int64(time.Hour)
+		for ; len(b) >= 8; b = b[8:] {
+			switch d := int64(int8(b[0])); b[1] % 8 {
+			case 0:
+				now += d * 1e6
+			case 1:
+				now += d * 1e9
+			case 2:
+				now += d * 3600e9
+			case 3:
+				now = int64(binary.LittleEndian.Uint64(b))
+			}
+			h := packet.Header{Time: now, WireLen: 60 + int(b[2]), Net: packet.NetIPv4, NetLen: int(b[2]), Proto: b[3], TTL: b[2],
+				TCPFlags: b[4], Seq: uint32(b[5]) << 24, PayloadLen: int(b[6]), ICMPType: b[4], ICMPCode: b[5] & 1,
+				SrcPort: uint16(b[5] & 3), DstPort: uint16(b[6] & 3), IPID: uint16(b[7] & 1), Fragment: b[7]&64 != 0, TCPOptions: b[:b[2]&7]}
+			h.Src, h.Dst = [16]byte{15: b[5] >> 4}, [16]byte{15: b[6] >> 4}
+			if h.Fragment && b[7]&32 != 0 {
+				h.FragOff = 8
+			}
+			if b[7] > 250 {
+				h.Net, h.PayloadLen = uint16(b[3])<<8, int(b[2])
+			}
+			slot := table.Add(&h, int(b[7]&3))
+			added++
+			length += uint64(b[2])
+			switch b[1] >> 5 {
+			case 0:
+				table.Hurry(slot)
+			case 1:
+				if table.Notes(slot).Command(string(b[4:6])) {
+					table.Hurry(slot)
+				}
+			case 2:
+				table.Tick(now + int64(b[2])*1e8)
+			case 3:
+				table.Initiator(slot, &h)
+			}
+			live = uint64(table.Stats().Live)
+			if live > 16 {
+				t.Fatalf("%d live flows", live)
+			}
+		}
+		table.Flush()
+		if s := table.Stats(); told != added || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 {
+			t.Errorf("%d packets of %d bytes added, %d of %d in records, stats %+v", added, length, told, bytes, s)
+		}
+	})
+}
