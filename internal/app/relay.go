@@ -37,9 +37,9 @@ func (i *Inspector) relay(h *packet.Header, iface string) {
 	if h.DstMAC[0]&1 != 0 || h.SrcMAC == h.DstMAC {
 		return
 	}
-	print := uint64(digest(binary.LittleEndian.Uint64(h.Src[8:])).
-		u64(uint64(h.IPID)<<48 | uint64(h.NetLen)<<32 | uint64(binary.LittleEndian.Uint32(h.Dst[12:]))).
-		u64(uint64(h.Seq)<<32 | uint64(h.SrcPort)<<16 ^ uint64(h.DstPort) ^ uint64(h.Proto)<<24 ^ uint64(h.FragOff)<<40))
+	ends := uint64(binary.LittleEndian.Uint32(h.Src[12:]))<<32 | uint64(binary.LittleEndian.Uint32(h.Dst[12:]))
+	content := uint64(h.IPID)<<48 | uint64(uint16(h.NetLen)^h.FragOff)<<32 | uint64(h.Seq^uint32(h.SrcPort)<<16^uint32(h.DstPort))
+	print := uint64(digest(ends).u64(content + uint64(h.Proto)))
 	e := &i.relays.seen[print%relayEntries]
 	if e.print == print && e.dst == h.SrcMAC && e.src != h.SrcMAC && e.src != h.DstMAC &&
 		h.Time-e.time <= relayWithin && h.Time >= e.time {
