@@ -1,0 +1,100 @@
+# Monban. `make help` lists what there is to make.
+SHELL := bash
+.DEFAULT_GOAL := help
+export CGO_ENABLED := 0
+
+GO     ?= go
+BINARY ?= monban
+CACHE  := .cache
+FUZZTIME ?= 20s
+
+# The version is a literal that the builder writes into main.go, so the linker can't set it.
+# The build gets a copy of main.go instead that has the commit, through an overlay.
+BASE    := $(shell sed -n 's/^  version: *\([^ ]*\).*/\1/p' builder-config.yaml)
+TAG     := $(shell git describe --tags --exact-match 2>/dev/null)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+DIRTY   := $(shell test -n "$(COMMIT)" && ! git diff --quiet HEAD -- 2>/dev/null && echo .dirty)
+VERSION ?= $(or $(TAG:v%=%),$(BASE))$(if $(COMMIT),+$(COMMIT)$(DIRTY))
+
+tool := $(GO) tool -modfile=internal/tools/go.mod
+lint := $(GO) tool -modfile=internal/tools/lint/go.mod
+metadata := $(wildcard */*/metadata.yaml)
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: build
+build: ## the binary: ./monban
+	@mkdir -p $(CACHE)/stamp
+	@sed 's|^\(\t\tVersion: *"\)[^"]*|\1$(VERSION)|' main.go >$(CACHE)/stamp/main.go
+	@printf '{"Replace": {"main.go": "%s"}}\n' $(CACHE)/stamp/main.go >$(CACHE)/stamp/overlay.json
+	$(GO) build -trimpath -buildvcs=false -overlay=$(CACHE)/stamp/overlay.json -ldflags="-s -w" -o $(BINARY) .
+
+.PHONY: demo
+demo: build ## learn a small plant from a capture, and find five events in it
+	./$(BINARY) --config pcap:testbed/lab/demo.pcap.gz
+
+.PHONY: test
+test: tools ## everything that must hold before a change goes in
+	$(MAKE) vet
+	$(MAKE) lint
+	$(MAKE) check-generated
+	$(MAKE) vulnerabilities
+	$(MAKE) unit
+
+.PHONY: tools
+tools: ## fetch the modules and tools that the tests need
+	$(GO) mod download
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+	$(GO) -C internal/tools vet ./...
+
+.PHONY: unit
+unit: ## all tests of the code and of the real binary
+	$(GO) test -timeout=20m ./...
+
+.PHONY: lint
+lint: ## golangci-lint
+	$(lint) golangci-lint run ./...
+
+.PHONY: vulnerabilities
+vulnerabilities: ## govulncheck, where its database can be reached
+	@internal/tools/vulnerabilities.sh
+
+.PHONY: generate
+generate: ## write all generated files again
+	$(tool) builder --config=builder-config.yaml --skip-get-modules --skip-compilation 2>/dev/null
+	for m in $(metadata); do $(tool) mdatagen $$m || exit 1; done
+	$(GO) generate -skip='mdatagen|vendors\.bin' ./...
+	gofmt -w main*.go components.go $(wildcard $(addsuffix generated_*.go,$(dir $(metadata))))
+	$(GO) -C internal/tools build -o ../../$(CACHE)/notices ./notices
+	$(CACHE)/notices
+
+.PHONY: check-generated
+check-generated: ## go.mod, manifest and generated files must agree
+	$(GO) -C internal/tools build -o ../../$(CACHE)/drift ./drift
+	$(CACHE)/drift
+	internal/tools/check-generated.sh
+
+.PHONY: vendors
+vendors: ## the table of hardware vendors again, from the npm registry
+	$(GO) generate -run='vendors\.bin' ./internal/oui
+
+.PHONY: bench
+bench: ## benchmarks of the hot paths
+	$(GO) test -run='^$$' -bench=. -benchmem $(shell grep -rl --include=*_test.go '^func Benchmark' . | xargs -n1 dirname | sort -u)
+
+.PHONY: quality
+quality: ## what is found in labelled captures, with figures
+	$(GO) test -count=1 -v ./testbed/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@internal/tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BINARY) $(CACHE)
