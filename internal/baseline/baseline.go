@@ -47,7 +47,7 @@ type Engine struct {
 	restored bool    // now is of an earlier run
 	watched  float64 // seconds the site was watched, pauses left out
 	flows    uint64
-	late     uint64 // devices first seen after the first quarter of the watch
+	newest   float64 // watch at which the last new device was seen
 	ticked   int64
 
 	claims  claims
@@ -85,6 +85,8 @@ type model struct {
 	Units   map[string]bool `json:",omitempty"` // OT units asked, by outstation
 
 	contacts contacts
+	units    int     // OT units that someone asked for the first time,
+	unitsAt  float64 // since this watch
 	tries    map[string]*leak
 	beacons  map[string]*beacon
 	askers   map[string]float64 // ARP targets asked for lately → watch
@@ -116,9 +118,6 @@ func (e *Engine) model(id string, at int64) *model {
 			e.forgetOne()
 		}
 		m = &model{ID: id, Since: e.watched, First: at}
-		if e.watched > settle && m.Since > e.watched/4 {
-			e.late++
-		}
 		e.devices[id] = m
 	}
 	m.Seen, m.Last = e.watched, max(m.Last, at)
@@ -206,12 +205,16 @@ func (e *Engine) Sighting(s *app.Sighting) {
 // settled is told once.
 func (e *Engine) Device(r *device.Record) {
 	e.advance(r.Time)
+	quiet, known := e.newest, e.devices[r.ID] != nil
 	m := e.model(r.ID, r.Time)
+	if !known {
+		e.newest = e.watched
+	}
 	if m.Name = r.Name; len(r.Addresses) > 0 {
 		m.Address = r.Addresses[0]
 	}
 	m.Router = r.Router
-	if r.Change != device.New || !e.settled() {
+	if known || r.Change != device.New || !e.settled() {
 		return
 	}
 	var v verdict
@@ -230,7 +233,7 @@ func (e *Engine) Device(r *device.Record) {
 	}
 	v.add(event.Reason{
 		Kind: NewDevice, Device: r.ID, Subject: r.ID, Strength: sure,
-		Expected: plural(len(e.devices)-1, "known device") + ", none of them new for " + duration(e.watched/4),
+		Expected: plural(len(e.devices)-1, "known device") + ", none of them new for " + duration(e.watched-quiet),
 		Seen:     who + " for the first time: " + r.Evidence,
 	})
 	v.into(&r.Anomaly)

@@ -3,6 +3,7 @@ package baseline
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/monban/monban/internal/app"
 	"github.com/monban/monban/internal/event"
@@ -88,6 +89,7 @@ func (c *claims) speak(e *Engine, v *verdict, r *flow.Record) {
 	if r.Src.Device != r.Src.MAC.String() && c.owners[r.Src.Addr] == nil {
 		return // routed: the MAC is not the speaker's
 	}
+	c.misdirected(e, v, r)
 	if o, conflict := c.said(r.Src.Addr, r.Src.MAC, e.watched); conflict {
 		// Two interfaces of one host may share an address; only who claims it by
 		// ARP draws traffic to itself.
@@ -151,15 +153,28 @@ func (e *Engine) stacks(v *verdict, src, dst *model, r *flow.Record, attack bool
 	if r.Proto != packet.ProtoTCP {
 		return
 	}
-	if !attack {
-		e.stack(v, src, &r.Src, "client")
+	if !attack && e.stack(v, src, &r.Src, "client") && changes(r) {
+		v.reasons[len(v.reasons)-1].Kind = SpoofedCommand
 	}
-	e.stack(v, dst, &r.Dst, service(r))
+	if !e.stack(v, dst, &r.Dst, service(r)) {
+		return
+	}
+	last := &v.reasons[len(v.reasons)-1]
+	switch {
+	case !r.Guessed && r.State != "S0" && len(r.FirstSizes) > 0:
+		last.Kind = StackHandshake
+	case len(r.Commands) > 0:
+		last.Kind = SpoofedReport
+	}
 }
 
-func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) {
+// changes reports whether a flow holds a command that changes the process.
+func changes(r *flow.Record) bool { return slices.ContainsFunc(r.Commands, app.StateChanging) }
+
+// stack compares one end with what is known, and reports whether they differ.
+func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) bool {
 	if m == nil || end.Packets == 0 || m.Router || end.MAC.IsZero() || end.Device != end.MAC.String() {
-		return
+		return false
 	}
 	if m.Stack == nil {
 		m.Stack = map[string]ttls{}
@@ -167,7 +182,7 @@ func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) {
 	known := m.Stack[role]
 	if known == nil {
 		if len(m.Stack) >= maxRoles {
-			return
+			return false
 		}
 		known = ttls{}
 		m.Stack[role] = known
@@ -176,25 +191,47 @@ func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) {
 		if t != 32 && t != 64 && t != 128 && t != 255 {
 			continue
 		}
-		if len(known) == 0 || known[t] > 0 {
-			if known[t]++; known[t] > 1<<30 {
-				known[t] = 1 << 30
-			}
-			continue
-		}
-		usual, n := uint8(0), uint32(0)
-		for k, c := range known {
-			if c > n {
-				usual, n = k, c
-			}
-		}
-		if n < 6 { // each record counts twice
-			known[t]++
+		usual, n := known.usual()
+		if n < minStack || known[t] > 0 {
+			known[t] = min(known[t]+1, 1<<30)
 			continue
 		}
 		v.add(event.Reason{Kind: StackConflict, Device: m.ID, Subject: role, Strength: 1,
 			Expected: fmt.Sprintf("packets of %s as %s start with TTL %d", m.label(), role, usual),
-			Seen:     fmt.Sprintf("packets in its name with TTL %d", t)})
+			Seen:     fmt.Sprintf("packets in the name of %s with TTL %d", m.label(), t)})
+		return true
+	}
+	return false
+}
+
+// minStack is how often a TTL must have been seen; each record counts twice.
+const minStack = 4
+
+func (t ttls) usual() (value uint8, n uint32) {
+	for k, c := range t {
+		if c > n || c == n && k < value {
+			value, n = k, c
+		}
+	}
+	return value, n
+}
+
+// misdirected finds packets for a device of the subnet that go to the MAC
+// address of another: somebody made the sender believe that it lives there.
+func (c *claims) misdirected(e *Engine, v *verdict, r *flow.Record) {
+	to := r.Dst.MAC
+	if r.Dst.Device == "" || to.IsZero() || to.IsGroup() || virtualRouter(to) || r.Src.Device == "" || r.Src.Packets < 3 {
 		return
 	}
+	o := c.owners[r.Dst.Addr]
+	if o == nil || o.mac == to || o.mac.String() != r.Dst.Device || e.routes(to) || e.routes(o.mac) {
+		return
+	}
+	other := e.devices[to.String()]
+	if other == nil {
+		return
+	}
+	v.add(event.Reason{Kind: Misdirected, Device: other.ID, Subject: r.Dst.Addr.String(), Strength: 1,
+		Expected: fmt.Sprintf("packets for %s go to %s", peer(&r.Dst), o.mac),
+		Seen:     fmt.Sprintf("packets of %s for %s went to %s (%s)", peer(&r.Src), peer(&r.Dst), other.label(), to)})
 }

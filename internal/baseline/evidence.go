@@ -23,6 +23,10 @@ const (
 	ARPConflict    = "arp_conflict"     // rule: an address claimed while its owner still speaks
 	Relayed        = "relay"            // rule: a host of the subnet passes on what was meant for another
 	StackConflict  = "stack_conflict"   // rule: another initial TTL than this device's
+	StackHandshake = "stack_handshake"  // rule: the same, in a connection that it accepted
+	SpoofedCommand = "spoofed_command"  // rule: a changing OT command from another stack than the master's
+	SpoofedReport  = "spoofed_report"   // rule: an OT answer from another stack than the outstation's
+	Misdirected    = "misdirected"      // rule: packets for one device go to another's MAC address
 	OTEnumeration  = "ot_enumeration"   // rule: many unit addresses or functions asked that never were
 	OTFlood        = "ot_flood"         // rule: OT requests at a rate never seen
 	Silent         = "silent_device"    // rule: a steady device fell silent
@@ -31,7 +35,7 @@ const (
 // rules are the kinds whose strength is a certainty.
 var rules = map[string]bool{
 	Beacon: true, NewDevice: true, HostSweep: true, PortSweep: true, SynFlood: true, BruteForce: true, ARPConflict: true,
-	Relayed: true, StackConflict: true, OTEnumeration: true, OTFlood: true, Silent: true,
+	Relayed: true, StackConflict: true, StackHandshake: true, SpoofedCommand: true, SpoofedReport: true, Misdirected: true, OTEnumeration: true, OTFlood: true, Silent: true,
 }
 
 // Definition says what a kind of evidence means, for the reference page.
@@ -63,6 +67,10 @@ func Definitions() []Definition {
 		{ARPConflict, "An address claimed by another MAC while its owner still speaks", true},
 		{Relayed, "A host passes on packets between two others of its subnet", true},
 		{StackConflict, "Packets with another initial TTL than this device has in this role", true},
+		{StackHandshake, "The same, in a connection that the device accepted: somebody else answers in its place", true},
+		{SpoofedCommand, "A changing OT command within a connection, with another initial TTL than its master has", true},
+		{SpoofedReport, "An OT answer within a connection, with another initial TTL than its outstation has", true},
+		{Misdirected, "Packets for a device go to the MAC address of another one of its subnet", true},
 		{OTEnumeration, "Many OT unit addresses or functions asked that never were", true},
 		{OTFlood, "OT requests at a rate never seen", true},
 		{Silent, "A steady device fell silent", true},

@@ -25,6 +25,7 @@ type victim struct {
 	most   int   // in a past window that was no flood
 	window int64 // number of the present window
 	peak   int   // in it
+	before int   // in the window before it
 	actor  string
 	votes  int // Boyer–Moore majority vote for the actor
 	total  int
@@ -55,10 +56,11 @@ func (x *victim) add(second int64, actor string) int {
 		n += c
 	}
 	if w := second / floodWindow; w != x.window {
-		if x.peak <= floodStarts {
-			x.most = max(x.most, x.peak)
+		// A window teaches when the next was no flood either: floods begin small.
+		if max(x.peak, x.before) <= floodStarts {
+			x.most = max(x.most, x.before)
 		}
-		x.window, x.peak = w, 0
+		x.window, x.before, x.peak = w, x.peak, 0
 	}
 	x.peak = max(x.peak, n)
 	return n
@@ -125,7 +127,7 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 		who = src.label()
 	}
 	v.add(event.Reason{Kind: SynFlood, Device: id, Subject: key, Strength: 1,
-		Expected: fmt.Sprintf("%s of %s gets at most %s without payload in %d seconds", service(r), peer(&r.Dst), plural(x.most, "connection"), floodWindow),
+		Expected: fmt.Sprintf("%s of %s gets %s without payload in %d seconds", service(r), peer(&r.Dst), atMost(x.most, "connection"), floodWindow),
 		Seen:     fmt.Sprintf("%s opened %d connections without payload to %s of %s within %d seconds", who, n, service(r), peer(&r.Dst), floodWindow)})
 }
 

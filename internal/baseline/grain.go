@@ -30,7 +30,9 @@ const (
 	chanceAgain   = 0.1  // and at which it begins again
 	trustedRate   = 0.1  // new things a day at which a grain is believed
 	maxNats       = 5.0
-	learnBelow    = 2.9 // a new thing less surprising than this is simply learned
+	learnBelow    = 2.9 // a new thing less surprising than this is simply learned,
+	learnOTBelow  = 2.5 // an OT command than this
+	otHurry       = 60  // seconds: OT priors are strong, so the first minutes of a watch count less
 )
 
 // seen is one thing a device did: when first and last by the engine's watch, in
@@ -78,7 +80,11 @@ func (g *grain) surprise(kind int, exposure float64, approved bool) float64 {
 	if rate > trustedRate || g.N < 20 || exposure < settle {
 		return 0
 	}
-	return math.Max(0, math.Min(maxNats, math.Log(0.5/rate)))
+	nats := math.Max(0, math.Min(maxNats, math.Log(0.5/rate)))
+	if kind == otPair || kind == otCmd {
+		nats *= exposure / (exposure + otHurry)
+	}
+	return nats
 }
 
 // learn notes that a usual thing happened.
@@ -112,11 +118,23 @@ func (g *grain) put(kind int, key string, s *seen) {
 	g.Keys[key] = s
 }
 
+// unlearn makes a thing that was learned a short while ago pending: what it
+// belongs to turned out to be unusual.
+func (m *model) unlearn(watch float64, kind int, key string) {
+	if s := m.Grains[kind].Keys[key]; s.usual() && !s.Approved && watch-s.First < 600 {
+		s.Pending = watch
+	}
+}
+
 // look says how surprising key is, and learns it unless that is a lot. What was
 // told is kept as pending: it is told again only while fresh, or once a day; an
 // OT command that nobody approved is told every time.
 func (g *grain) look(kind int, key string, watch, exposure float64, approved bool) (nats float64) {
 	g.N++
+	floor := learnBelow
+	if kind == otPair || kind == otCmd {
+		floor = learnOTBelow
+	}
 	s := g.Keys[key]
 	if s.usual() {
 		s.Last = watch
@@ -124,7 +142,7 @@ func (g *grain) look(kind int, key string, watch, exposure float64, approved boo
 		return 0
 	}
 	if s == nil {
-		if nats = g.surprise(kind, exposure, approved); nats < learnBelow {
+		if nats = g.surprise(kind, exposure, approved); nats < floor {
 			g.put(kind, key, &seen{First: watch, Last: watch, N: 1})
 			return nats
 		}
@@ -142,7 +160,7 @@ func (g *grain) look(kind int, key string, watch, exposure float64, approved boo
 	if !fresh {
 		return 0
 	}
-	return math.Max(g.surprise(kind, exposure, approved), learnBelow)
+	return math.Max(g.surprise(kind, exposure, approved), floor)
 }
 
 // top lists the most used usual things.

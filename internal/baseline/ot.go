@@ -13,8 +13,9 @@ import (
 // OT masters say the same few things for years, so that a new one is a strong
 // sign after minutes. What a master may say is kept at the outstation.
 const (
-	otUnits     = 5  // unseen unit addresses in one record
-	otFunctions = 10 // unseen functions in one record
+	otUnits     = 5    // unseen unit addresses within otWindow
+	otFunctions = 10   // unseen functions in one record
+	otWindow    = 10.0 // seconds
 	otBurst     = 500
 	maxUnits    = 512
 )
@@ -34,11 +35,17 @@ func (e *Engine) commands(v *verdict, src, dst *model, r *flow.Record) {
 	}
 	x := e.exposure(dst)
 	pairs, cmds := &dst.Grains[otPair], &dst.Grains[otCmd]
-	total, units, functions, requests := uint64(0), 0, 0, 0
+	total, messages, answers, units, functions, requests := uint64(0), int64(0), int64(0), 0, 0, 0
 	var news []event.Reason
 	for i, c := range r.Commands {
 		unit, function, _ := strings.Cut(c, "/")
+		if i < len(r.CommandCounts) {
+			messages += r.CommandCounts[i]
+		}
 		if !app.IsRequest(c) {
+			if i < len(r.CommandCounts) {
+				answers += r.CommandCounts[i]
+			}
 			continue
 		}
 		requests++
@@ -70,6 +77,7 @@ func (e *Engine) commands(v *verdict, src, dst *model, r *flow.Record) {
 			Expected: expected,
 			Seen:     fmt.Sprintf("%s %s %s to %s (unit %s)", who, does, strings.ReplaceAll(function, "_", " "), dst.label(), unit)})
 	}
+	e.otFlood(v, dst, r, master, who, messages)
 	if requests == 0 {
 		return
 	}
@@ -81,23 +89,31 @@ func (e *Engine) commands(v *verdict, src, dst *model, r *flow.Record) {
 			Seen:     fmt.Sprintf("%s sent it %s", who, list(functionNames(r.Commands, 4)))})
 	}
 	v.reasons = append(v.reasons, news...)
-	if x > settle && pairs.N >= 20 && (units >= otUnits || functions >= otFunctions) {
+	if e.watched-dst.unitsAt > otWindow {
+		dst.units, dst.unitsAt = 0, e.watched
+	}
+	dst.units += units
+	units = dst.units
+	// A station that polls many units is no enumeration: it is known, or it is answered.
+	unanswered := answers > 0 && answers*2 < int64(total)
+	if known := x > settle && pairs.N >= 20; (known || unanswered) && units >= otUnits || known && functions >= otFunctions {
 		v.add(event.Reason{Kind: OTEnumeration, Device: master, Subject: dst.ID, Strength: 1,
 			Expected: fmt.Sprintf("%s asks %s for what it always asks", who, dst.label()),
 			Seen:     fmt.Sprintf("%s tried %s and %s of %s that it never used", who, plural(units, "unit address"), plural(functions, "function"), dst.label())})
 	}
-	rate := float64(total) / math.Max(float64(r.End-r.Start)/1e9, 5) * 5
-	if r.Part > 0 {
-		rate = float64(total) / 60 * 5
-	}
+}
+
+// otFlood judges the rate of all OT messages of a conversation.
+func (e *Engine) otFlood(v *verdict, dst *model, r *flow.Record, master, who string, messages int64) {
+	rate := float64(messages) / math.Max(float64(r.End-r.Since)/1e9, 5) * 5
 	limit := float64(otBurst)
 	if dst.OT.N >= 12 {
 		limit = math.Max(50, 4*dst.OT.Max)
 	}
 	if rate > limit {
 		v.add(event.Reason{Kind: OTFlood, Device: master, Subject: dst.ID, Strength: 1,
-			Expected: fmt.Sprintf("%s gets at most %.0f commands in 5 seconds", dst.label(), dst.OT.Max),
-			Seen:     fmt.Sprintf("%s sent it %.0f in 5 seconds", who, rate)})
+			Expected: fmt.Sprintf("%s has at most %.0f OT messages in 5 seconds", dst.label(), dst.OT.Max),
+			Seen:     fmt.Sprintf("%s and it exchanged %.0f in 5 seconds", who, rate)})
 	} else {
 		dst.OT.push(rate)
 	}

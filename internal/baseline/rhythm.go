@@ -70,12 +70,15 @@ func (e *Engine) volume(v *verdict, m *model, r *flow.Record) {
 	}
 	nats, ratio := o.surprise(o.Sum, volumeFloor)
 	// To where it always sends, more must be much more, and after a day.
-	place := m.Grains[netOut].Keys[service(r)+" "+network(&r.Dst)]
-	old := place != nil && place.Last-place.First > 600
+	where := place(&r.Dst)
+	known := m.Grains[netOut].Keys[service(r)+" "+network(&r.Dst)]
+	old := known != nil && known.Last-known.First > 600
 	if nats < volumeNats || ratio < volumeRatio || old && (e.exposure(m) < day || ratio < 4*volumeRatio) {
 		return
 	}
 	o.Unusual = true
+	m.unlearn(e.watched, netOut, service(r)+" "+network(&r.Dst))
+	m.unlearn(e.watched, peerOut, service(r)+" "+where)
 	v.add(event.Reason{Kind: Volume, Device: m.ID, Subject: service(r) + " " + peer(&r.Dst), Strength: round(math.Min(nats, 8)),
 		Expected: fmt.Sprintf("%s sends at most %s a minute to outside addresses%s", m.label(), size(o.Max), e.since(m)),
 		Seen:     fmt.Sprintf("%s sent %s within a minute to %s by %s", m.label(), size(o.Sum), peer(&r.Dst), svcLabel(r, service(r)))})

@@ -18,6 +18,7 @@ type state struct {
 	Version int
 	Now     int64
 	Watched float64
+	Newest  float64 // watch at which the last new device was seen
 	Flows   uint64
 	Devices []*model
 }
@@ -25,7 +26,7 @@ type state struct {
 // Snapshot gives what was learned, as JSON. Short-lived evidence (open scans,
 // floods, claims) is not part of it.
 func (e *Engine) Snapshot() ([]byte, error) {
-	return json.Marshal(state{version, e.now, e.watched, e.flows, e.sorted()})
+	return json.Marshal(state{version, e.now, e.watched, e.newest, e.flows, e.sorted()})
 }
 
 // Restore puts back what [Engine.Snapshot] gave. On any error the engine is as
@@ -59,7 +60,7 @@ func (e *Engine) Restore(data []byte) error {
 	if len(devices) > e.cfg.MaxDevices {
 		return fmt.Errorf("the learned state has %d devices, max_devices is %d", len(devices), e.cfg.MaxDevices)
 	}
-	e.devices, e.now, e.watched, e.flows, e.restored = devices, s.Now, s.Watched, s.Flows, true
+	e.devices, e.now, e.watched, e.newest, e.flows, e.restored = devices, s.Now, s.Watched, s.Newest, s.Flows, true
 	return nil
 }
 

@@ -24,6 +24,13 @@ func plural(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
+func atMost(n int, one string) string {
+	if n == 0 {
+		return "hardly any " + one
+	}
+	return "at most " + plural(n, one)
+}
+
 // duration puts seconds in the largest unit that reads well.
 func duration(s float64) string {
 	switch {

@@ -31,6 +31,8 @@ const (
 	NewOTMaster  = "new_ot_master"
 	NewOTCommand = "new_ot_command"
 	OTScan       = "ot_enumeration"
+	OTInjection  = "ot_injection"
+	OTSpoofing   = "ot_spoofed_report"
 )
 
 // Classes lists every class, in the order in which ties are broken.
@@ -41,6 +43,12 @@ var Classes = []Class{
 	{Masquerade, "Masquerade", "Packets in a device's name come from another network stack", High,
 		[]string{"T1036 Masquerading"}, []string{"T0849 Masquerading"},
 		"Check whether the device was replaced or updated; if not, look for a second sender with its address."},
+	{OTInjection, "Injected OT command", "A changing command in a master's name comes from another network stack", Critical,
+		[]string{"T1565.002 Transmitted Data Manipulation"}, []string{"T0855 Unauthorized Command Message", "T0816 Device Restart/Shutdown"},
+		"Look for a second sender with the master's address, and check the state of the controller."},
+	{OTSpoofing, "Spoofed OT report", "An answer in an outstation's name comes from another network stack", Critical,
+		[]string{"T1565.002 Transmitted Data Manipulation"}, []string{"T0856 Spoof Reporting Message"},
+		"Do not trust what the control room shows; read the values at the controller, and look for a second sender with its address."},
 	{NewOTCommand, "OT command never seen", "A master sends a command that it never sent to this outstation", High,
 		[]string{"T1565.002 Transmitted Data Manipulation"}, []string{"T0855 Unauthorized Command Message", "T0836 Modify Parameter"},
 		"Ask who works on the process. If nobody does, compare the set points with the plan and cut the sender off from the controller."},
@@ -116,14 +124,18 @@ var weights = map[string][]weight{
 	baseline.PortSweep:      {{PortScan, 6.5}, {HostScan, -3}},
 	baseline.SynFlood:       {{Flood, 7}},
 	baseline.BruteForce:     {{BruteForce, 6}},
-	baseline.ARPConflict:    {{ARPSpoofing, 6}, {Masquerade, 2}},
-	baseline.Relayed:        {{ARPSpoofing, 6}},
+	baseline.ARPConflict:    {{ARPSpoofing, 6}, {Masquerade, 2}, {OTSpoofing, -4}, {OTInjection, -4}, {NewOTMaster, -4}},
+	baseline.Relayed:        {{ARPSpoofing, 6}, {OTSpoofing, -4}, {OTInjection, -4}, {NewOTMaster, -4}},
 	baseline.StackConflict:  {{Masquerade, 4}, {ARPSpoofing, 0.5}},
+	baseline.StackHandshake: {{Masquerade, 7}, {NewOTMaster, -5}, {OTSpoofing, -3}},
+	baseline.SpoofedCommand: {{OTInjection, 7}, {NewOTMaster, -5}, {NewOTCommand, -3}},
+	baseline.SpoofedReport:  {{OTSpoofing, 7}, {NewOTMaster, -5}},
+	baseline.Misdirected:    {{ARPSpoofing, 6}, {OTSpoofing, -4}, {OTInjection, -4}, {NewOTMaster, -4}},
 	baseline.OTEnumeration:  {{OTScan, 8}},
-	baseline.OTFlood:        {{Flood, 7}},
+	baseline.OTFlood:        {{Flood, 9}},
 	baseline.NewMaster:      {{NewOTMaster, 1.7}, {NewOTCommand, -1}, {Unknown, 0.5}},
-	baseline.NewWrite:       {{NewOTCommand, 1.9}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
-	baseline.NewCommand:     {{NewOTCommand, 1.2}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
+	baseline.NewWrite:       {{NewOTCommand, 1.3}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
+	baseline.NewCommand:     {{NewOTCommand, 1.1}, {NewOTMaster, 0.3}, {Unknown, 0.5}},
 	baseline.Volume:         {{Exfiltration, 1}, {Unknown, 0.3}},
 	baseline.Beacon:         {{Beacon, 6}},
 	baseline.Silent:         {{SilentDevice, 6}},
@@ -140,12 +152,25 @@ var weights = map[string][]weight{
 // families are the classes that one incident may waver between. Evidence of
 // another family opens an incident of its own.
 var families = map[string]string{
-	HostScan: "scan", PortScan: "scan", OTScan: "ot", NewOTMaster: "ot", NewOTCommand: "ot",
-	ARPSpoofing: "spoofing", Masquerade: novel, Flood: "flood", BruteForce: "login",
+	HostScan: "scan", PortScan: "scan", OTScan: control, NewOTMaster: control, NewOTCommand: control, OTInjection: control, OTSpoofing: control,
+	ARPSpoofing: control, Masquerade: control, Flood: "flood", BruteForce: "login",
 	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", NewDevice: "presence",
 	NewService: novel, NewPeer: novel, Unknown: novel,
+}
+
+// familyOf is the family of the class that a kind of evidence speaks for most. A
+// strange TTL alone is not decisive: tools that scan and flood have stacks of
+// their own.
+func familyOf(kind string) string {
+	if kind == baseline.StackConflict {
+		return novel
+	}
+	return families[weights[kind][0].class]
 }
 
 // novel is the family of classes that are not decisive: their evidence joins
 // whatever incident its device has, and gives way to one that knows better.
 const novel = "novelty"
+
+// control is the family of who is who and who commands what.
+const control = "control"

@@ -32,6 +32,7 @@ const (
 const (
 	maxOpen      = 10000
 	maxVictims   = 16
+	maxActors    = 32
 	maxCommunity = 16
 	maxNames     = 65536
 	clearMargin  = 1.5 // nats between the first class and the second
@@ -40,8 +41,8 @@ const (
 // Engine holds the open incidents of a site. It is not safe for concurrent use.
 type Engine struct {
 	now   int64
-	open  map[string][]*incident // by actor
-	count int
+	open  []*incident            // oldest first
+	by    map[string][]*incident // the same by actor
 	names map[string]string
 	out   []Report
 	// Dropped counts evidence that came while maxOpen incidents were open.
@@ -49,12 +50,13 @@ type Engine struct {
 }
 
 // New makes an engine with no incident.
-func New() *Engine { return &Engine{open: map[string][]*incident{}, names: map[string]string{}} }
+func New() *Engine { return &Engine{by: map[string][]*incident{}, names: map[string]string{}} }
 
 // incident is one unusual going-on of one device. Exported fields are its saved state.
 type incident struct {
 	Report    Report
 	Family    string
+	Actors    []string // devices by which evidence finds the incident, at most maxActors
 	Kinds     map[string]*kind
 	Published int64 // when the last revision was written, 0 for never
 	Dirty     bool  // evidence came since
@@ -64,6 +66,7 @@ type incident struct {
 type kind struct {
 	Strength float64 // the strongest
 	N        uint64
+	Device   string // who acted, by the strongest
 	Expected string
 	Seen     string
 	Subjects map[string]bool
@@ -80,7 +83,7 @@ func (e *Engine) Name(id, name string) {
 // only where there is an anomaly. Reports comes after a batch.
 func (e *Engine) Flow(r *flow.Record) {
 	e.advance(r.End)
-	in := e.evidence(r.End, r.Anomaly.Reasons)
+	in := e.evidence(r.End, r.Anomaly.Reasons, r.Src.Device, r.Dst.Device)
 	if in == nil {
 		return
 	}
@@ -126,8 +129,9 @@ func (e *Engine) advance(at int64) {
 }
 
 // evidence adds the reasons of one event to the incident that they belong to:
-// that of the device which the most decisive reason names.
-func (e *Engine) evidence(at int64, reasons []event.Reason) *incident {
+// that of the device which the most decisive reason names. Who controls what, and
+// who is who, concerns both ends of a flow, so there either end leads to it.
+func (e *Engine) evidence(at int64, reasons []event.Reason, ends ...string) *incident {
 	lead, best := -1, 0.0
 	for i, r := range reasons {
 		w := weights[r.Kind]
@@ -141,7 +145,16 @@ func (e *Engine) evidence(at int64, reasons []event.Reason) *incident {
 	if lead < 0 {
 		return nil
 	}
-	in := e.incident(reasons[lead].Device, families[weights[reasons[lead].Kind][0].class], at)
+	family := familyOf(reasons[lead].Kind)
+	actors := []string{reasons[lead].Device}
+	if family == control {
+		for _, id := range ends {
+			if id != "" && id != actors[0] {
+				actors = append(actors, id)
+			}
+		}
+	}
+	in := e.incident(actors, family, at)
 	if in == nil {
 		return nil
 	}
@@ -154,34 +167,60 @@ func (e *Engine) evidence(at int64, reasons []event.Reason) *incident {
 	return in
 }
 
-func (e *Engine) incident(actor, family string, at int64) *incident {
-	all := e.open[actor]
-	var novelty *incident
-	for _, in := range all {
-		if in.Family == family {
-			return in
+// incident finds the open incident of these actors, or opens one.
+func (e *Engine) incident(actors []string, family string, at int64) *incident {
+	for _, actor := range actors {
+		for _, in := range e.by[actor] {
+			if in.Family == family {
+				e.link(in, actors)
+				return in
+			}
 		}
-		if in.Family == novel {
-			novelty = in
+	}
+	if all := e.by[actors[0]]; len(all) > 0 {
+		last := all[len(all)-1]
+		if family == novel {
+			return last
+		}
+		for _, in := range all {
+			if in.Family == novel {
+				in.Family = family
+				e.link(in, actors)
+				return in
+			}
 		}
 	}
-	if family == novel && len(all) > 0 {
-		return all[len(all)-1]
-	}
-	if novelty != nil {
-		novelty.Family = family
-		return novelty
-	}
-	if e.count >= maxOpen {
+	if len(e.open) >= maxOpen {
 		e.Dropped++
 		return nil
 	}
 	in := &incident{Family: family, Kinds: map[string]*kind{}, Report: Report{
-		ID: reportID(actor, family, at), Status: "open", Device: actor, First: at, Last: at,
+		ID: reportID(actors[0], family, at), Status: "open", Device: actors[0], First: at, Last: at,
 	}}
-	e.open[actor] = append(all, in)
-	e.count++
+	e.open = append(e.open, in)
+	e.link(in, actors)
 	return in
+}
+
+// link makes an incident findable by these actors.
+func (e *Engine) link(in *incident, actors []string) {
+	for _, actor := range actors {
+		if len(in.Actors) < maxActors && !slices.Contains(in.Actors, actor) {
+			in.Actors = append(in.Actors, actor)
+			e.by[actor] = append(e.by[actor], in)
+		}
+	}
+}
+
+// close forgets an incident.
+func (e *Engine) close(in *incident) {
+	for _, actor := range in.Actors {
+		if rest := slices.DeleteFunc(e.by[actor], func(o *incident) bool { return o == in }); len(rest) > 0 {
+			e.by[actor] = rest
+		} else {
+			delete(e.by, actor)
+		}
+	}
 }
 
 // reportID is stable: the same incident of the same data has the same id.
@@ -202,39 +241,28 @@ func (in *incident) add(r event.Reason) {
 		k.Subjects[r.Subject] = true
 	}
 	if r.Strength >= k.Strength {
-		k.Strength, k.Seen = r.Strength, r.Seen
+		k.Strength, k.Seen, k.Device = r.Strength, r.Seen, r.Device
 	}
 }
 
 // Reports gives what there is to tell since the last call: first reports,
 // updates, and ends. Call it after each batch.
 func (e *Engine) Reports() []Report {
-	for actor, all := range e.open {
-		kept := all[:0]
-		for _, in := range all {
-			ended := e.now-in.Report.Last > idle
-			e.tell(in, ended, false)
-			if ended {
-				e.count--
-			} else {
-				kept = append(kept, in)
-			}
+	e.open = slices.DeleteFunc(e.open, func(in *incident) bool {
+		ended := e.now-in.Report.Last > idle
+		e.tell(in, ended, false)
+		if ended {
+			e.close(in)
 		}
-		if len(kept) == 0 {
-			delete(e.open, actor)
-		} else {
-			e.open[actor] = kept
-		}
-	}
+		return ended
+	})
 	return e.take()
 }
 
 // Flush gives what has not been told yet, as at a graceful end. Incidents stay open.
 func (e *Engine) Flush() []Report {
-	for _, all := range e.open {
-		for _, in := range all {
-			e.tell(in, false, true)
-		}
+	for _, in := range e.open {
+		e.tell(in, false, true)
 	}
 	return e.take()
 }
@@ -326,7 +354,6 @@ func (e *Engine) describe(in *incident, rank []ranked) {
 	if next := rank[1]; next.score > 0 {
 		r.Runner = fmt.Sprintf("%s %.2f", next.class.Name, sure*math.Exp(next.score-lead.score)/sum)
 	}
-	r.DeviceName = e.names[r.Device]
 	kinds := make([]string, 0, len(in.Kinds))
 	for k := range in.Kinds {
 		kinds = append(kinds, k)
@@ -357,7 +384,8 @@ func (e *Engine) describe(in *incident, rank []ranked) {
 		r.Evidence = append(r.Evidence, text)
 	}
 	top := in.Kinds[kinds[0]]
-	r.Expected, r.Seen = top.Expected, top.Seen
+	r.Expected, r.Seen, r.Device = top.Expected, top.Seen, top.Device
+	r.DeviceName = e.names[r.Device]
 	r.Summary = capital(top.Seen) + ". Expected: " + top.Expected + "."
 	r.Enterprise, r.ICS, r.Action = lead.class.Enterprise, lead.class.ICS, lead.class.Action
 }
@@ -367,9 +395,12 @@ func lower(severity string) string {
 	return all[max(slices.Index(all, severity)-1, 0)]
 }
 
+// capital begins a sentence, but leaves the names of devices as they are.
 func capital(s string) string {
-	if s != "" && s[0] >= 'a' && s[0] <= 'z' && !strings.ContainsAny(strings.SplitN(s, " ", 2)[0], "-0123456789.:") {
-		return strings.ToUpper(s[:1]) + s[1:]
+	for _, word := range []string{"packets ", "nothing ", "many ", "a "} {
+		if strings.HasPrefix(s, word) {
+			return strings.ToUpper(s[:1]) + s[1:]
+		}
 	}
 	return s
 }
@@ -389,7 +420,7 @@ var ErrVersion = errors.New("the saved incidents are of another version")
 type state struct {
 	Version int
 	Now     int64
-	Open    map[string][]*incident
+	Open    []*incident
 	Names   map[string]string
 }
 
@@ -408,19 +439,21 @@ func (e *Engine) Restore(data []byte) error {
 	if s.Version != version {
 		return fmt.Errorf("%w: %d, this program writes %d", ErrVersion, s.Version, version)
 	}
-	count := 0
-	for _, all := range s.Open {
-		for _, in := range all {
-			if in == nil || in.Kinds == nil {
+	by := map[string][]*incident{}
+	for _, in := range s.Open {
+		if in == nil || in.Kinds == nil || len(in.Actors) == 0 || len(in.Actors) > maxActors {
+			return errors.New("reading the saved incidents: an incident makes no sense")
+		}
+		for _, k := range in.Kinds {
+			if k == nil || k.Subjects == nil {
 				return errors.New("reading the saved incidents: an incident makes no sense")
 			}
-			count++
+		}
+		for _, actor := range in.Actors {
+			by[actor] = append(by[actor], in)
 		}
 	}
-	e.now, e.count = s.Now, count
-	if e.open = s.Open; e.open == nil {
-		e.open = map[string][]*incident{}
-	}
+	e.now, e.open, e.by = s.Now, s.Open, by
 	if e.names = s.Names; e.names == nil {
 		e.names = map[string]string{}
 	}
