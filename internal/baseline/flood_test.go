@@ -105,7 +105,7 @@ func TestFloodOfPackets(t *testing.T) {
 	stream := func(s *site, rate, back uint64) *flow.Record {
 		s.wait(10 * time.Second)
 		r := s.datagram(sensor, broker, packet.ProtoUDP, 5004)
-		r.Start = s.now - 10e9
+		r.Start, r.Since = s.now-10e9, s.now-10e9
 		r.Src.Packets, r.Src.Bytes, r.Dst.Packets, r.Dst.Bytes = rate*10, rate*10*200, back*10, back*10*60
 		return r
 	}

@@ -32,7 +32,6 @@ const (
 	maxNats       = 5.0
 	learnBelow    = 2.9 // a new thing less surprising than this is simply learned,
 	learnOTBelow  = 2.5 // an OT command than this
-	otHurry       = 60  // seconds: OT priors are strong, so the first minutes of a watch count less
 )
 
 // seen is one thing a device did: when first and last by the engine's watch, in
@@ -81,8 +80,11 @@ func (g *grain) surprise(kind int, exposure float64, approved bool) float64 {
 		return 0
 	}
 	nats := math.Max(0, math.Min(maxNats, math.Log(0.5/rate)))
-	if kind == otPair || kind == otCmd {
-		nats *= exposure / (exposure + otHurry)
+	switch kind { // the priors are strong, so the first minutes of a watch count less
+	case otPair:
+		nats *= exposure / (exposure + 60)
+	case otCmd: // pollers show their few commands thousands of times
+		nats = math.Max(nats, math.Min(maxNats, math.Log(float64(g.N)))) * exposure / (exposure + 300)
 	}
 	return nats
 }

@@ -52,13 +52,13 @@ func (s *site) record(src, dst flow.End, proto uint8, port uint16) *flow.Record 
 	if proto == packet.ProtoICMP {
 		src.Port, dst.Port = 0, 0
 	}
-	return &flow.Record{Start: s.now, End: s.now, Net: packet.NetIPv4, Proto: proto, Src: src, Dst: dst}
+	return &flow.Record{Start: s.now, Since: s.now, End: s.now, Net: packet.NetIPv4, Proto: proto, Src: src, Dst: dst}
 }
 
 // talk is a session with payload both ways that lasted a second.
 func (s *site) talk(src, dst flow.End, port uint16) *flow.Record {
 	r := s.record(src, dst, packet.ProtoTCP, port)
-	r.Start, r.State, r.Reason, r.FirstSizes = s.now-1e9, "SF", flow.Ended, []int64{120, -300}
+	r.Start, r.Since, r.State, r.Reason, r.FirstSizes = s.now-1e9, s.now-1e9, "SF", flow.Ended, []int64{120, -300}
 	r.Src.Packets, r.Src.Bytes, r.Dst.Packets, r.Dst.Bytes = 6, 500, 5, 700
 	return r
 }

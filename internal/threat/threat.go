@@ -338,7 +338,9 @@ func (e *Engine) describe(in *incident, rank []ranked) {
 	r, lead := &in.Report, rank[0]
 	sum := 0.0
 	for _, x := range rank {
-		sum += math.Exp(x.score - lead.score)
+		if x.score > bias { // the others have nothing that speaks for them
+			sum += math.Exp(x.score - lead.score)
+		}
 	}
 	// Sure of the class, times sure that it is one at all.
 	sure := 1 / (1 + math.Exp(-lead.score))
