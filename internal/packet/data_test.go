@@ -1,6 +1,8 @@
 package packet
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"io/fs"
@@ -27,7 +29,7 @@ func dataDir(t testing.TB) string {
 	return dir
 }
 
-// captures lists files of any kind below dir.
+// filesBelow lists files of any kind below dir.
 func filesBelow(t testing.TB, dir string) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -80,6 +82,7 @@ func TestMalformed(t *testing.T) {
 			if !strings.HasPrefix(err.Error(), path) {
 				t.Errorf("an error that does not name the file: %v", err)
 			}
+			decodeAnyway(t, path)
 			continue
 		}
 		s.Close()
@@ -113,4 +116,57 @@ func TestMalformed(t *testing.T) {
 	for _, r := range Reasons() {
 		t.Logf("  %-16s %d", r, reasons[r])
 	}
+}
+
+// decodeAnyway takes a file that is no capture for a frame of each link type.
+func decodeAnyway(t *testing.T, path string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d Decoder
+	var h Header
+	for link := range LinkType(300) {
+		f := Frame{Data: data, WireLen: len(data), Link: link}
+		if why := d.Decode(&f, &h); why >= reasonCount {
+			t.Errorf("%s as link type %d: reason %d", path, link, why)
+		}
+	}
+}
+
+// put writes a file into the test's directory.
+func put(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func zipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
+}
+
+// named is a capture of n packets, one a second from start on, each of which says its name.
+func named(name byte, start, n int) []byte {
+	b := pcapFile{}.header()
+	for i := range n {
+		b = append(b, pcapFile{}.packet(uint32(start+i), 0, []byte{name, byte(i)}, 60)...)
+	}
+	return b
+}
+
+func open(t testing.TB, paths ...string) Source {
+	t.Helper()
+	s, err := OpenFiles(paths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }

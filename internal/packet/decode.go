@@ -65,7 +65,12 @@ func ethernet(h *Header, b []byte, wire int) Reason {
 	}
 	h.HasMAC = true
 	h.DstMAC, h.SrcMAC = MAC(b[:6]), MAC(b[6:12])
-	return network(h, binary.BigEndian.Uint16(b[12:]), b[14:], wire-14)
+	etherType := binary.BigEndian.Uint16(b[12:])
+	if etherType == NetIPv4 { // a call less for most frames there are
+		h.Net = NetIPv4
+		return ipv4(h, b[14:], wire-14)
+	}
+	return network(h, etherType, b[14:], wire-14)
 }
 
 // network decodes what an EtherType announces, through any tags.

@@ -1,8 +1,9 @@
+//go:build unix
+
 package packet
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -18,33 +19,6 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
-
-// put writes a file into the test's directory.
-func put(t testing.TB, name string, content []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func zipped(b []byte) []byte {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write(b)
-	w.Close()
-	return out.Bytes()
-}
-
-// capture of n packets, one a second from start on, each of which says its name.
-func named(name byte, start, n int) []byte {
-	b := pcapFile{}.header()
-	for i := range n {
-		b = append(b, pcapFile{}.packet(uint32(start+i), 0, []byte{name, byte(i)}, 60)...)
-	}
-	return b
-}
 
 // order reads everything and gives the names in order, and damage.
 func order(t testing.TB, s Source, batch int) (names string, damage []error) {
@@ -65,16 +39,6 @@ func order(t testing.TB, s Source, batch int) (names string, damage []error) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func open(t testing.TB, paths ...string) Source {
-	t.Helper()
-	s, err := OpenFiles(paths...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
 }
 
 func TestFilesInOrderOfTime(t *testing.T) {
