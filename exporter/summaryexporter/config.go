@@ -7,13 +7,10 @@ import (
 	"github.com/monban/monban/internal/summary"
 )
 
-// Where the summary can go, and when it has colours.
+// Where the summary can go.
 const (
 	outputStdout = "stdout"
 	outputStderr = "stderr"
-	colorAuto    = "auto"
-	colorAlways  = "always"
-	colorNever   = "never"
 )
 
 // Config says where the summary goes and what it looks like.
@@ -45,7 +42,7 @@ func (c *Config) Validate() error {
 	if c.Output != outputStdout && c.Output != outputStderr {
 		errs = append(errs, fmt.Errorf("output must be stdout or stderr, not %q", c.Output))
 	}
-	if c.Color != colorAuto && c.Color != colorAlways && c.Color != colorNever {
+	if c.Color != summary.ColorAuto && c.Color != summary.ColorAlways && c.Color != summary.ColorNever {
 		errs = append(errs, fmt.Errorf("color must be auto, always or never, not %q", c.Color))
 	}
 	if c.Width != 0 && (c.Width < 40 || c.Width > 500) {

@@ -21,6 +21,7 @@ import (
 	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/logrecord"
+	"github.com/monban/monban/internal/run"
 	"github.com/monban/monban/internal/summary"
 	"github.com/monban/monban/internal/threat"
 )
@@ -33,6 +34,7 @@ type summaryExporter struct {
 	mu      sync.Mutex // two pipelines share the exporter
 	summary *summary.Summary
 	printed bool
+	hello   *time.Timer
 }
 
 func newExporter(cfg *Config, out io.Writer) *summaryExporter {
@@ -44,9 +46,21 @@ func newExporter(cfg *Config, out io.Writer) *summaryExporter {
 func (e *summaryExporter) start(context.Context, component.Host) error {
 	e.summary = summary.New(e.now().UnixNano())
 	if e.cfg.Follow && e.cfg.Hints.Word == "live" {
-		return e.print("Listening. Reports appear here as they happen; Ctrl-C ends it with a summary.\n")
+		e.hello = time.AfterFunc(settle, func() {
+			_ = e.print("Listening. Reports appear here as they happen; Ctrl-C ends it with a summary.\n")
+		})
 	}
 	return nil
+}
+
+// settle is how long the others are given to fail at their start.
+const settle = time.Second
+
+func (e *summaryExporter) options() summary.Options {
+	o := summary.Terminal(e.out, e.cfg.Color, e.cfg.Width, e.now())
+	o.Hints = e.cfg.Hints
+	o.Broken = run.ExitCode() == run.ExitError
+	return o
 }
 
 func (e *summaryExporter) consume(_ context.Context, ld plog.Logs) error {
@@ -163,6 +177,9 @@ func number(v pcommon.Value) int64 {
 // shutdown prints the summary, once, unless nothing ever came: then another
 // component could not start, and has said why.
 func (e *summaryExporter) shutdown(context.Context) error {
+	if e.hello != nil {
+		e.hello.Stop()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.printed || e.summary.Empty() {

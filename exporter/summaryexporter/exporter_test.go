@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -88,36 +90,26 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestLocale(t *testing.T) {
-	for _, c := range []struct {
-		env  map[string]string
-		want bool
-	}{
-		{nil, false},
-		{map[string]string{"LANG": "C.UTF-8"}, true},
-		{map[string]string{"LANG": "de_DE.utf8"}, true},
-		{map[string]string{"LANG": "C.UTF-8", "LC_ALL": "C"}, false},
-		{map[string]string{"LANG": "C", "LC_CTYPE": "en_GB.UTF-8"}, true},
-	} {
-		if got := speaksUnicode(func(k string) string { return c.env[k] }); got != c.want {
-			t.Errorf("%v: %v", c.env, got)
-		}
-	}
-}
-
-func TestColours(t *testing.T) {
-	var out bytes.Buffer
-	e := newExporter(&Config{Color: colorAuto}, &out)
-	if o := e.options(); o.Color || o.Width != widthElse {
-		t.Errorf("without a terminal: %+v", o)
-	}
-	e.cfg.Color = colorAlways
-	if !e.options().Color {
-		t.Error("always is not always")
-	}
-	t.Setenv("COLUMNS", "132")
-	if w := e.options().Width; w != 132 {
-		t.Errorf("width %d", w)
+// TestListeningIsSaidOnlyWhenItIsTrue: a component that starts later may fail.
+func TestListeningIsSaidOnlyWhenItIsTrue(t *testing.T) {
+	for _, running := range []time.Duration{0, settle} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			cfg := createDefaultConfig().(*Config)
+			cfg.Follow, cfg.Hints.Word = true, "live"
+			e := newExporter(cfg, &out)
+			if err := e.start(context.Background(), nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(running)
+			synctest.Wait()
+			if err := e.shutdown(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if said := out.Len() > 0; said != (running > 0) {
+				t.Errorf("after %v: %q", running, out.String())
+			}
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/monban/monban/exporter/summaryexporter/internal/metadata"
+	"github.com/monban/monban/internal/summary"
 )
 
 // NewFactory makes the factory of the exporter.
@@ -18,7 +19,7 @@ func NewFactory() exporter.Factory {
 }
 
 func createDefaultConfig() component.Config {
-	return &Config{Output: outputStdout, Color: colorAuto}
+	return &Config{Output: outputStdout, Color: summary.ColorAuto}
 }
 
 func createLogs(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {

@@ -40,7 +40,7 @@ func TestGolden(t *testing.T) {
 				continue
 			}
 			t.Run(filepath.Base(file)+"/"+s.name, func(t *testing.T) {
-				got := run(t, events, s.name)
+				got := summarize(t, events, s.name)
 				if *update {
 					sections[i].text = got
 				} else if got != s.text {
@@ -80,10 +80,10 @@ func parse(s string) (head string, sections []section) {
 	return head, sections
 }
 
-func run(t *testing.T, events, options string) string {
+func summarize(t *testing.T, events, options string) string {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
-	cfg.Color = colorNever
+	cfg.Color = summary.ColorNever
 	t.Setenv("LC_ALL", "C")
 	for _, o := range strings.Fields(options) {
 		k, v, _ := strings.Cut(o, "=")
@@ -91,7 +91,7 @@ func run(t *testing.T, events, options string) string {
 		case "width":
 			cfg.Width, _ = strconv.Atoi(v)
 		case "color":
-			cfg.Color = colorAlways
+			cfg.Color = summary.ColorAlways
 		case "unicode":
 			t.Setenv("LC_ALL", "C.UTF-8")
 		case "follow":

@@ -1,6 +1,10 @@
 package oneword
 
-import "strings"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
 
 // Options of every scheme that reads packets.
 var common = []Option{
@@ -87,6 +91,9 @@ func (w *Word) exporters() map[string]any {
 		return exporters
 	}
 	w.put(hints, "out", "out")
+	if info, err := os.Stat(filepath.Join(out, "flows.ndjson")); err == nil && info.Size() > 0 && !live {
+		hints["appended"] = true
+	}
 	ndjson := map[string]any{"on_error": "stop"}
 	switch {
 	case out == Stdin:

@@ -54,7 +54,7 @@ func (s *Summary) showDevices(p *page) {
 	var rows [][]cell
 	var below []string
 	for _, m := range all[:min(shownDevices, len(all))] {
-		row := []cell{{cmp.Or(m.Name, "-"), bold}}
+		row := []cell{{cmp.Or(m.Name, "-"), s.mark(m)}}
 		if p.Width >= narrow {
 			row = append(row, cell{m.Vendor, none})
 		}
@@ -78,6 +78,20 @@ func (s *Summary) showDevices(p *page) {
 	if learned < with {
 		p.text("A percentage is the chance that the device's next flow shows something new; when it is low enough, the device is learned.", 2, dim)
 	}
+}
+
+// mark is how the name of a device stands out: in the colour of its gravest report.
+func (s *Summary) mark(m *machine) style {
+	st, worst := bold, 0
+	for _, r := range s.reports {
+		if r.Device == m.ID && severity(r.Severity) > worst {
+			worst = severity(r.Severity)
+			if st = severityStyle(r.Severity); st == alarm {
+				st = red // a block of colour in a table hides the rest
+			}
+		}
+	}
+	return st
 }
 
 // addresses is the newest address, and how many there are besides.
@@ -174,7 +188,11 @@ func (s *Summary) showHints(p *page) {
 		add("With out=DIR every event is written there as a line of JSON.")
 	case "-":
 	default:
-		add("Every event is in %s/: flows, sightings, devices, reports and more as lines of JSON.", strings.TrimSuffix(h.Out, "/"))
+		after := ""
+		if h.Appended {
+			after = ", after those of an earlier run"
+		}
+		add("Every event is in %s/%s: flows, sightings, devices, reports and more as lines of JSON.", strings.TrimSuffix(h.Out, "/"), after)
 	}
 	p.section("Next")
 	for _, hint := range hints {

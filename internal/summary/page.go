@@ -12,6 +12,7 @@ type Options struct {
 	Unicode bool           // lines and signs beyond ASCII
 	Zone    *time.Location // of all times
 	Now     int64          // wall clock, Unix nanoseconds
+	Broken  bool           // the run broke off with an error
 	Hints   Hints
 }
 
@@ -22,6 +23,9 @@ type Hints struct {
 	State string `mapstructure:"state"` // the options of the word
 	Out   string `mapstructure:"out"`
 	Home  string `mapstructure:"home"`
+
+	// Appended says that Out held events of an earlier run.
+	Appended bool `mapstructure:"appended"`
 }
 
 // style is a terminal's SGR parameters.

@@ -33,7 +33,10 @@ func (s *Summary) Text(o Options) string {
 	s.showApps(p)
 	s.showLosses(p)
 	s.showHints(p)
-	if s.flows > 0 || len(s.reports) > 0 {
+	if p.Broken {
+		p.line()
+		p.text("The run broke off, as the error says: this is what was seen until then.", 0, red)
+	} else if s.flows > 0 || len(s.reports) > 0 {
 		p.line()
 		p.line(p.verdict(s))
 	}

@@ -1,14 +1,20 @@
-package summaryexporter
+package summary
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/term"
+)
 
-	"github.com/monban/monban/internal/summary"
+// When a page has colours.
+const (
+	ColorAuto   = "auto" // on a terminal that can show them, unless NO_COLOR is set
+	ColorAlways = "always"
+	ColorNever  = "never"
 )
 
 const (
@@ -16,19 +22,13 @@ const (
 	widthMost = 160 // longer lines are hard to read
 )
 
-// options asks the terminal and the environment what they can show.
-func (e *summaryExporter) options() summary.Options {
-	o := summary.Options{
-		Width:   e.cfg.Width,
-		Color:   e.cfg.Color == colorAlways,
-		Unicode: speaksUnicode(os.Getenv),
-		Zone:    time.Local,
-		Now:     e.now().UnixNano(),
-		Hints:   e.cfg.Hints,
-	}
-	f, isFile := e.out.(*os.File)
+// Terminal asks out and the environment what they can show. A width of 0 is the
+// terminal's.
+func Terminal(out io.Writer, color string, width int, now time.Time) Options {
+	o := Options{Width: width, Color: color == ColorAlways, Unicode: speaksUnicode(os.Getenv), Zone: time.Local, Now: now.UnixNano()}
+	f, isFile := out.(*os.File)
 	terminal := isFile && term.IsTerminal(int(f.Fd()))
-	if e.cfg.Color == colorAuto {
+	if color == ColorAuto {
 		o.Color = terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
 	if o.Width == 0 {
