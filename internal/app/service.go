@@ -66,7 +66,7 @@ var services = map[uint16][]service{
 	9090: {{"prometheus", onTCP}}, 9092: {{"kafka", onTCP}}, 9094: {{"kafka-tls", onTCP}}, 9100: {{"jetdirect", onTCP}},
 	9200: {{"elasticsearch", onTCP}}, 9300: {{"elasticsearch", onTCP}}, 9418: {{"git", onTCP}}, 9600: {{"omron-fins", both}},
 	9995: {{"netflow", onUDP}}, 9996: {{"netflow", onUDP}}, 9999: {{"tplink-smarthome", both}},
-	10001: {{"ubiquiti", onUDP}, {"atg", onTCP}}, 10110: {{"nmea-0183", both}}, 11112: {{"dicom", onTCP}}, 11211: {{"memcached", both}},
+	10001: {{"ubiquiti", onUDP}, {"atg", onTCP}}, 10110: {{"nmea-0183", both}}, 11112: {{"dicom", onTCP}}, 11740: {{"codesys", onTCP}}, 11211: {{"memcached", both}},
 	18245: {{"ge-srtp", onTCP}}, 18246: {{"ge-srtp", onTCP}},
 	19999: {{"dnp3-tls", both}}, 20000: {{"dnp3", both}}, 20547: {{"proconos", onTCP}},
 	27017: {{"mongodb", onTCP}}, 28784: {{"directlogic", onUDP}}, 30718: {{"lantronix", onUDP}},
@@ -104,11 +104,21 @@ func ServiceByPort(proto uint8, port uint16) string {
 	return ""
 }
 
+// refused reports whether nothing answered as a service would, so that the port
+// says nothing of what was spoken.
+func refused(r *flow.Record) bool {
+	switch r.State {
+	case "S0", "REJ", "RSTOS0", "SH":
+		return r.Proto == packet.ProtoTCP && !r.Guessed
+	}
+	return false
+}
+
 // Service names a flow's application protocol: what its payload showed, else what
 // usually listens on the responder's port, or on either when the initiator is a
 // guess.
 func Service(r *flow.Record) string {
-	if r.Service != "" || !r.IsIP() {
+	if r.Service != "" || !r.IsIP() || refused(r) {
 		return r.Service
 	}
 	s := ServiceByPort(r.Proto, r.Dst.Port)

@@ -43,6 +43,13 @@ const (
 
 var originNames = [origins]string{"dhcp-server", "dhcp", "mdns", "llmnr", "nbns", "dns"}
 
+// macKey is a MAC as a number, which a map finds in half the time.
+type macKey uint64
+
+func keyOf(m packet.MAC) macKey {
+	return macKey(m[0])<<40 | macKey(m[1])<<32 | macKey(m[2])<<24 | macKey(m[3])<<16 | macKey(m[4])<<8 | macKey(m[5])
+}
+
 // device is one entry of the inventory.
 type device struct {
 	id       string
@@ -75,6 +82,7 @@ type holding struct {
 	last    int64
 	claimed bool // by ARP, neighbour discovery or a DHCP grant
 	near    bool // spoke directly with a neighbour of its subnet
+	current bool // it has it now
 
 	rival        *device // who else uses the address
 	rivalSince   int64
@@ -146,15 +154,28 @@ func (r *Record) digest() uint64 {
 	return h.Sum64()
 }
 
-// record tells the device as it stands. current says which holdings are.
-func (d *device) record(change string, time int64, current func(*holding) bool) Record {
+// plainness orders addresses by how well a person knows a device by them.
+func plainness(a netip.Addr) int {
+	switch {
+	case a.Is4() && !a.IsLinkLocalUnicast():
+		return 0
+	case !a.IsLinkLocalUnicast():
+		return 1
+	}
+	return 2
+}
+
+// record tells the device as it stands.
+func (d *device) record(change string, time int64) Record {
 	r := Record{
 		Time: time, ID: d.id, Change: change, MAC: d.mac, Vendor: d.vendor, Name: d.name(), Class: d.class,
 		Router: d.router, Evidence: d.evidence, FirstSeen: d.first, LastSeen: d.last,
 	}
 	held := slices.Clone(d.held)
 	slices.SortStableFunc(held, func(a, b *holding) int {
-		switch {
+		switch x, y := plainness(a.addr), plainness(b.addr); {
+		case x != y:
+			return x - y
 		case a.last > b.last:
 			return -1
 		case a.last < b.last:
@@ -163,7 +184,7 @@ func (d *device) record(change string, time int64, current func(*holding) bool) 
 		return a.addr.Compare(b.addr)
 	})
 	for _, h := range held {
-		if current(h) && len(r.Addresses) < maxShown {
+		if h.current && len(r.Addresses) < maxShown {
 			r.Addresses = append(r.Addresses, h.addr.String())
 		}
 	}

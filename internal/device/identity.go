@@ -31,7 +31,7 @@ func (v *Inventory) end(r *flow.Record, e, peer *flow.End, initiator bool) *devi
 	}
 	if !e.Addr.IsValid() { // not IP: the frame is all there is
 		if !spoke {
-			return v.byMAC[e.MAC]
+			return v.byMAC[keyOf(e.MAC)]
 		}
 		return v.ofMAC(e.MAC, r.End)
 	}
@@ -85,7 +85,7 @@ func isRemark(r *flow.Record) bool {
 
 // listener looks up an end that said nothing: it makes no device.
 func (v *Inventory) listener(e *flow.End) *device {
-	d := v.byMAC[e.MAC]
+	d := v.byMAC[keyOf(e.MAC)]
 	if d != nil && d.holds(e.Addr) != nil {
 		return d
 	}
@@ -111,26 +111,21 @@ type use struct {
 
 // speaker decides whose an address of the site is that spoke or was claimed.
 func (v *Inventory) speaker(u use) *device {
-	h := v.byAddr[u.addr]
 	if u.mac.IsZero() || u.mac.IsGroup() {
-		return v.behind(u, h, nil)
+		return v.behind(u, v.byAddr[u.addr], nil)
 	}
-	d := v.byMAC[u.mac]
+	d := v.byMAC[keyOf(u.mac)]
 	if d == nil {
-		if h != nil && h.dev.mac.IsZero() && u.claimed {
-			// Known by address until now; the same device, it keeps its id.
-			d = h.dev
-			d.mac, d.vendor = u.mac, v.vendor(u.mac)
-			v.byMAC[u.mac] = d
-			v.changed(d)
-		} else {
-			d = v.add(u.mac.String(), u.mac, u.first)
-		}
+		d = v.arrive(u)
 	}
 	v.seen(d, u.last)
 	pair := d.holds(u.addr)
 	if pair != nil {
 		pair.claimed, pair.near = pair.claimed || u.claimed, pair.near || u.near
+		if pair.current && pair.own() { // as nearly always
+			pair.last, pair.rival = max(pair.last, u.last), nil
+			return d
+		}
 	}
 	if !u.claimed && !u.near && (pair == nil || !pair.own()) && !d.speaksFor(u.addr, u.proved) {
 		if pair != nil {
@@ -147,15 +142,25 @@ func (v *Inventory) speaker(u use) *device {
 		v.contest(pair, u)
 		return d
 	}
-	if h == nil {
-		v.hold(d, u)
-		return d
+	if h := v.byAddr[u.addr]; h != nil && !v.challenge(h, d, u) {
+		return h.dev
 	}
-	if v.challenge(h, d, u) {
-		v.hold(d, u)
-		return d
+	v.hold(d, u)
+	return d
+}
+
+// arrive makes the device of a MAC that was not seen before, or gives the MAC to a
+// device that was known by address only: it keeps its id.
+func (v *Inventory) arrive(u use) *device {
+	h := v.byAddr[u.addr]
+	if h == nil || !h.dev.mac.IsZero() || !u.claimed && !u.near {
+		return v.add(u.mac.String(), u.mac, u.first)
 	}
-	return h.dev
+	d := h.dev
+	d.mac, d.vendor = u.mac, v.vendor(u.mac)
+	v.byMAC[keyOf(u.mac)] = d
+	v.changed(d)
+	return d
 }
 
 // unsure counts the addresses that a device speaks for without ever having
@@ -176,7 +181,7 @@ func (v *Inventory) hold(d *device, u use) *holding {
 		v.drop(d)
 	}
 	d.held = slices.Insert(d.held, 0, h)
-	v.byAddr[u.addr] = h
+	v.take(h)
 	delete(v.strange, u.addr)
 	if u.claimed && u.addr.Is4() {
 		v.sift(d, u.addr)
@@ -229,12 +234,12 @@ func (v *Inventory) contest(pair *holding, u use) {
 	case h == pair:
 		h.rival = nil
 	case h == nil:
-		v.byAddr[u.addr] = pair
+		v.take(pair)
 		v.changed(pair.dev)
 	case pair.first < h.first && (u.claimed || !h.claimed || pair.claimed) || v.challenge(h, pair.dev, u):
 		// The one who had it longer is back.
 		h.rival = nil
-		v.byAddr[u.addr] = pair
+		v.take(pair)
 		v.changed(pair.dev)
 		v.changed(h.dev)
 	}
@@ -247,7 +252,7 @@ func (v *Inventory) challenge(h *holding, d *device, u use) bool {
 	if u.claimed && !h.own() && (h.dev.router || len(h.dev.held) > 1) {
 		return true // it was a guess
 	}
-	if h.dev.mac.IsZero() && u.claimed {
+	if h.dev.mac.IsZero() && (u.claimed || u.near) {
 		return true // it was thought to be behind a router
 	}
 	if h.rival != d {

@@ -26,7 +26,7 @@ type Inventory struct {
 	cfg     Config
 	home    Home
 	byID    map[string]*device
-	byMAC   map[packet.MAC]*device
+	byMAC   map[macKey]*device
 	byAddr  map[netip.Addr]*holding // who has an address now
 	routers map[netip.Addr]bool     // addresses that DHCP names as routers
 	strange map[netip.Addr]stranger // addresses seen through a router that are not confirmed
@@ -65,7 +65,7 @@ func NewInventory(cfg Config) *Inventory {
 func (v *Inventory) reset() {
 	v.home = newHome(v.cfg.Home)
 	v.byID = map[string]*device{}
-	v.byMAC = map[packet.MAC]*device{}
+	v.byMAC = map[macKey]*device{}
 	v.byAddr = map[netip.Addr]*holding{}
 	v.routers = map[netip.Addr]bool{}
 	v.strange = map[netip.Addr]stranger{}
@@ -130,7 +130,7 @@ func (v *Inventory) Flush() []Record {
 func (v *Inventory) Devices() []Record {
 	all := make([]Record, 0, len(v.byID))
 	for _, d := range v.byID {
-		all = append(all, d.record("", d.last, v.current))
+		all = append(all, d.record("", d.last))
 	}
 	slices.SortFunc(all, func(a, b Record) int {
 		if a.ID < b.ID {
@@ -141,8 +141,6 @@ func (v *Inventory) Devices() []Record {
 	return all
 }
 
-func (v *Inventory) current(h *holding) bool { return v.byAddr[h.addr] == h }
-
 func (v *Inventory) begin(now int64) {
 	v.now = max(v.now, now)
 	v.events = v.events[:0]
@@ -152,7 +150,7 @@ func (v *Inventory) begin(now int64) {
 // that have settled.
 func (v *Inventory) finish() []Record {
 	for _, d := range v.fresh {
-		r := d.record(New, d.first, v.current)
+		r := d.record(New, d.first)
 		d.told = r.digest()
 		d.due = 0 // told with it
 		v.events = append(v.events, r)
@@ -175,7 +173,7 @@ func (v *Inventory) tell(now int64) {
 			d.due = 0
 		case d.due <= now:
 			d.due = 0
-			r := d.record(Updated, min(now, v.now), v.current)
+			r := d.record(Updated, min(now, v.now))
 			if digest := r.digest(); digest != d.told { // it may have changed back
 				d.told, d.updated = digest, r.Time
 				v.events = append(v.events, r)
@@ -211,7 +209,7 @@ func (v *Inventory) add(id string, mac packet.MAC, time int64) *device {
 	d := &device{id: id, mac: mac, first: time, last: time, evidence: v.cause.words()}
 	if !mac.IsZero() {
 		d.vendor = v.vendor(mac)
-		v.byMAC[mac] = d
+		v.byMAC[keyOf(mac)] = d
 	}
 	v.byID[id] = d
 	v.link(d)
@@ -232,16 +230,25 @@ func (v *Inventory) forget(d *device) {
 	d.prev.next, d.next.prev = d.next, d.prev
 	delete(v.byID, d.id)
 	if !d.mac.IsZero() {
-		delete(v.byMAC, d.mac)
+		delete(v.byMAC, keyOf(d.mac))
 	}
 	for _, h := range d.held {
 		v.release(h)
 	}
 }
 
+// take gives an address to who has it from now on.
+func (v *Inventory) take(h *holding) {
+	if old := v.byAddr[h.addr]; old != nil {
+		old.current = false
+	}
+	v.byAddr[h.addr], h.current = h, true
+}
+
 // release takes an address from who has it, if that is who h says.
 func (v *Inventory) release(h *holding) {
-	if v.byAddr[h.addr] == h {
+	if h.current {
+		h.current = false
 		delete(v.byAddr, h.addr)
 	}
 }
@@ -267,7 +274,7 @@ func (v *Inventory) ofMAC(m packet.MAC, time int64) *device {
 	if m.IsZero() || m.IsGroup() {
 		return nil
 	}
-	if d := v.byMAC[m]; d != nil {
+	if d := v.byMAC[keyOf(m)]; d != nil {
 		return v.seen(d, time)
 	}
 	return v.add(m.String(), m, time)

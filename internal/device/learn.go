@@ -17,13 +17,13 @@ func (v *Inventory) learn(s *app.Sighting) *device {
 	case app.ARPClaim:
 		if !s.By.IsZero() { // said by another: it speaks for itself only
 			v.ofMAC(s.By, s.Time)
-			return v.byMAC[s.MAC]
+			return v.byMAC[keyOf(s.MAC)]
 		}
 		return v.claim(s.MAC, s.Address, s.Time)
 	case app.ARPRequest:
 		if !s.By.IsZero() {
 			v.ofMAC(s.By, s.Time)
-			return v.byMAC[s.MAC]
+			return v.byMAC[keyOf(s.MAC)]
 		}
 		return v.ofMAC(s.MAC, s.Time)
 	case app.DHCPAsk:
@@ -44,7 +44,7 @@ func (v *Inventory) learn(s *app.Sighting) *device {
 		}
 		return v.speaks(s.MAC, s.Source, s.Time)
 	}
-	return v.byMAC[s.MAC]
+	return v.byMAC[keyOf(s.MAC)]
 }
 
 // claim is someone's word that it has an address.
@@ -67,7 +67,7 @@ func (v *Inventory) speaks(m packet.MAC, a netip.Addr, time int64) *device {
 }
 
 func (v *Inventory) asks(s *app.Sighting) *device {
-	d := v.byMAC[s.MAC]
+	d := v.byMAC[keyOf(s.MAC)]
 	if s.By.IsZero() {
 		d = v.ofMAC(s.MAC, s.Time)
 	} else { // a relay agent asks for someone beyond it
@@ -92,7 +92,7 @@ func (v *Inventory) granted(s *app.Sighting) *device {
 			v.routerAt(a)
 		}
 	}
-	d := v.byMAC[s.MAC] // asked before, or has not spoken yet
+	d := v.byMAC[keyOf(s.MAC)] // asked before, or has not spoken yet
 	if d == nil {
 		return nil
 	}
@@ -140,7 +140,7 @@ func (v *Inventory) answered(s *app.Sighting) *device {
 	if h := v.byAddr[s.Address]; h != nil {
 		return h.dev
 	}
-	if d := v.byMAC[s.MAC]; d != nil && !d.router {
+	if d := v.byMAC[keyOf(s.MAC)]; d != nil && !d.router {
 		return d
 	}
 	return nil

@@ -18,7 +18,7 @@ type Record struct {
 	ID        string // MAC address where there is one, else address (and site, when one is set, as address@site)
 	Change    string // New or Updated
 	MAC       packet.MAC
-	Addresses []string // those in use, newest first, at most 8
+	Addresses []string // those in use, IPv4 first and link-local last, then newest first, at most 8
 	Vendor    string   // by OUI; "randomised address" for locally administered ones
 	Name      string   // best name: DHCP host name, mDNS, DNS, else ""
 	Names     []string // every name with its origin, "dhcp:plc-1"
@@ -38,7 +38,7 @@ var Records = event.NewTable("device.inventory", "A device of the site, when fir
 	event.Text("device.manufacturer", "Vendor by the OUI registry", func(r *Record) *string { return &r.Vendor }),
 	event.Custom("device.mac", "keyword", "MAC address", func(r *Record) string { return r.MAC.String() },
 		func(r *Record, s string) { r.MAC = packet.ParseMAC(s) }),
-	event.Texts("device.addresses", "IP addresses in use, newest first", func(r *Record) *[]string { return &r.Addresses }),
+	event.Texts("device.addresses", "IP addresses in use, IPv4 first and link-local last, then newest first", func(r *Record) *[]string { return &r.Addresses }),
 	event.Texts("device.names", "Every name with its origin", func(r *Record) *[]string { return &r.Names }),
 	event.Text("device.vendor_class", "DHCP vendor class", func(r *Record) *string { return &r.Class }),
 	event.Flag("device.router", "Passes on traffic of addresses outside", func(r *Record) *bool { return &r.Router }),

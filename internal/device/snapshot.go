@@ -66,7 +66,7 @@ func (v *Inventory) Snapshot() ([]byte, error) {
 			}
 		}
 		for _, h := range d.held {
-			ds.Held = append(ds.Held, holdingState{h.addr, h.first, h.last, h.claimed, h.near, v.current(h)})
+			ds.Held = append(ds.Held, holdingState{h.addr, h.first, h.last, h.claimed, h.near, h.current})
 		}
 		s.Devices = append(s.Devices, ds)
 	}
@@ -166,7 +166,7 @@ func (v *Inventory) restore(s *deviceState) {
 		first: s.First, last: s.Last,
 	}
 	if !d.mac.IsZero() {
-		v.byMAC[d.mac] = d
+		v.byMAC[keyOf(d.mac)] = d
 		d.vendor = v.vendor(d.mac)
 	}
 	for i, o := range originNames {
@@ -176,7 +176,7 @@ func (v *Inventory) restore(s *deviceState) {
 		h := &holding{dev: d, addr: hs.Addr, first: hs.First, last: hs.Last, claimed: hs.Claimed, near: hs.Near}
 		d.held = append(d.held, h)
 		if hs.Current {
-			v.byAddr[h.addr] = h
+			v.take(h)
 		}
 	}
 	v.byID[d.id] = d
