@@ -112,6 +112,13 @@ func markFlow(lr plog.LogRecord, r *flow.Record) {
 			m.PutStr(x.key, x.value)
 		}
 	}
+	// A MAC address that is the device's id need not be said twice.
+	if id := r.Src.Device; id != "" && id == r.Src.MAC.String() {
+		m.Remove(keySourceMAC)
+	}
+	if id := r.Dst.Device; id != "" && id == r.Dst.MAC.String() {
+		m.Remove(keyDestMAC)
+	}
 }
 
 // text is a string attribute for the table of fields.
