@@ -136,7 +136,7 @@ func (t *Table) fillEnd(end *End, e *entry, i uint8) {
 	s := &e.side[i]
 	end.Packets, end.Bytes, end.Frames = uint64(s.packets), s.bytes, s.frames
 	end.Flags, end.TTLMin, end.TTLMax, end.DSCP, end.Retrans = s.flags, s.ttlMin, s.ttlMax, s.dscp, s.retrans
-	if e.part == 0 {
+	if e.part == 0 && s.syn != 0 && t.stackNews(e, s, i) {
 		end.Syn = t.stacks[s.syn]
 	}
 	if e.key.net != packet.NetIPv4 && e.key.net != packet.NetIPv6 {

@@ -162,8 +162,8 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Number("flow.reverse.io.bytes", "By", "Bytes from the responder, IP header and payload", func(r *Record) *uint64 { return &r.Dst.Bytes }),
 	event.Instant("flow.start", "First packet of the flow", func(r *Record) *int64 { return &r.Start }),
 	event.Text("network.community_id", "Community ID version 1, seed 0", func(r *Record) *string { return &r.Community }),
-	mac("flow.src_mac", "MAC address that the initiator's first packet came from", func(r *Record) *packet.MAC { return &r.Src.MAC }),
-	mac("flow.dst_mac", "MAC address that the initiator's first packet went to", func(r *Record) *packet.MAC { return &r.Dst.MAC }),
+	mac("flow.src_mac", "MAC address that the initiator's first packet came from, when not source.device.id", func(r *Record) *End { return &r.Src }),
+	mac("flow.dst_mac", "MAC address that the initiator's first packet went to, when not destination.device.id", func(r *Record) *End { return &r.Dst }),
 	event.Text("source.device.id", "Inventory id of the initiator", func(r *Record) *string { return &r.Src.Device }),
 	event.Text("source.device.name", "Its name", func(r *Record) *string { return &r.Src.DeviceName }),
 	event.Text("destination.device.id", "Inventory id of the responder", func(r *Record) *string { return &r.Dst.Device }),
@@ -171,15 +171,17 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Text("source.domain", "Name under which the wire knew the initiator's address", func(r *Record) *string { return &r.Src.Domain }),
 	event.Text("destination.domain", "Name under which the wire knew the responder's address", func(r *Record) *string { return &r.Dst.Domain }),
 	event.Text("flow.tcp.state", "TCP state in Zeek's conn_state letters", func(r *Record) *string { return &r.State }),
-	event.Number("flow.tcp_flags", "", "TCP flags of the initiator, or-ed", func(r *Record) *uint8 { return &r.Src.Flags }),
-	event.Number("flow.reverse.tcp_flags", "", "TCP flags of the responder, or-ed", func(r *Record) *uint8 { return &r.Dst.Flags }),
+	flags("flow.tcp_flags", "TCP flags of the initiator, or-ed, when not the usual 27 (FIN SYN PSH ACK) of state SF", func(r *Record) *End { return &r.Src }),
+	flags("flow.reverse.tcp_flags", "TCP flags of the responder, or-ed, when not the usual 27 of state SF", func(r *Record) *End { return &r.Dst }),
 	event.Number("flow.ttl.min", "", "Smallest TTL or hop limit from the initiator", func(r *Record) *uint8 { return &r.Src.TTLMin }),
 	ttlMax("flow.ttl.max", "Largest TTL from the initiator, when not the smallest", func(r *Record) *End { return &r.Src }),
 	event.Number("flow.reverse.ttl.min", "", "Smallest TTL or hop limit from the responder", func(r *Record) *uint8 { return &r.Dst.TTLMin }),
 	ttlMax("flow.reverse.ttl.max", "Largest TTL from the responder, when not the smallest", func(r *Record) *End { return &r.Dst }),
-	event.Text("flow.end_reason", "Why the record was written: idle, active, end, forced, lack_of_resources", func(r *Record) *EndReason { return &r.Reason }),
-	event.Custom("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits",
-		func(r *Record) string { return ID(r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }),
+	event.Text("flow.end_reason", "Why the record was written: idle, active, forced, lack_of_resources; absent when TCP ended the flow", func(r *Record) *EndReason { return &r.Reason }).
+		Unless(func(r *Record) bool { return r.Reason == Ended }),
+	event.Custom("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits; absent from a flow that is told in one record",
+		func(r *Record) string { return ID(r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }).
+		Unless(func(r *Record) bool { return r.Part == 0 && r.Reason != Active }),
 	event.Number("flow.part", "", "Number of the record within its flow, from 0", func(r *Record) *uint32 { return &r.Part }),
 	event.Instant("flow.part_start", "First packet of the record, when not of the flow", func(r *Record) *int64 { return &r.Since }).
 		Unless(func(r *Record) bool { return r.Part == 0 }),
@@ -195,8 +197,8 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Number("flow.reverse.dscp", "", "DSCP of the responder's first packet", func(r *Record) *uint8 { return &r.Dst.DSCP }),
 	event.Number("flow.tcp.retransmissions", "{packet}", "Segments of the initiator that carried nothing new", func(r *Record) *uint32 { return &r.Src.Retrans }),
 	event.Number("flow.reverse.tcp.retransmissions", "{packet}", "Segments of the responder that carried nothing new", func(r *Record) *uint32 { return &r.Dst.Retrans }),
-	event.Text("flow.tcp.syn", "Initiator's TCP stack: SYN options in order and window", func(r *Record) *string { return &r.Src.Syn }),
-	event.Text("flow.reverse.tcp.syn", "Responder's TCP stack: SYN-ACK options in order and window", func(r *Record) *string { return &r.Dst.Syn }),
+	event.Text("flow.tcp.syn", "Initiator's TCP stack: SYN options in order and window; absent where its address showed the same within five minutes", func(r *Record) *string { return &r.Src.Syn }),
+	event.Text("flow.reverse.tcp.syn", "Responder's TCP stack: SYN-ACK options in order and window; absent likewise", func(r *Record) *string { return &r.Dst.Syn }),
 	event.Number("flow.fragments", "{packet}", "Packets that were IP fragments", func(r *Record) *uint32 { return &r.Fragments }),
 	event.Numbers("flow.payload_sizes", "By", "First payload sizes, negative from the responder", func(r *Record) *[]int64 { return &r.FirstSizes }),
 	event.Number("flow.messages", "{message}", "Bursts of payload from the initiator, in flows of at least three", func(r *Record) *uint32 { return &r.Messages }),
@@ -218,7 +220,16 @@ func (r *Record) Complete() {
 	if r.Since == 0 {
 		r.Since = r.Start
 	}
+	if r.Reason == "" {
+		r.Reason = Ended
+	}
 	for _, e := range [...]*End{&r.Src, &r.Dst} {
+		if e.MAC.IsZero() {
+			e.MAC = packet.ParseMAC(e.Device)
+		}
+		if e.Flags == 0 && r.State == usualState {
+			e.Flags = usualFlags
+		}
 		if e.TTLMax == 0 {
 			e.TTLMax = e.TTLMin
 		}
@@ -243,10 +254,26 @@ func ID(id uint64) string {
 	return string(b[:])
 }
 
-func mac(key, doc string, at func(*Record) *packet.MAC) event.Field[Record] {
+func mac(key, doc string, at func(*Record) *End) event.Field[Record] {
 	return event.Custom(key, "keyword", doc,
-		func(r *Record) string { return at(r).String() },
-		func(r *Record, s string) { *at(r) = packet.ParseMAC(s) })
+		func(r *Record) string {
+			if e := at(r); e.Device == "" || e.Device != e.MAC.String() {
+				return e.MAC.String()
+			}
+			return ""
+		},
+		func(r *Record, s string) { at(r).MAC = packet.ParseMAC(s) })
+}
+
+// A connection that began, carried data and ended in order has these.
+const (
+	usualState = "SF"
+	usualFlags = packet.FIN | packet.SYN | packet.PSH | packet.ACK
+)
+
+func flags(key, doc string, at func(*Record) *End) event.Field[Record] {
+	f := event.Number(key, "", doc, func(r *Record) *uint8 { return &at(r).Flags })
+	return f.Unless(func(r *Record) bool { return r.State == usualState && at(r).Flags == usualFlags })
 }
 
 func ttlMax(key, doc string, at func(*Record) *End) event.Field[Record] {

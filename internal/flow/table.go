@@ -95,6 +95,7 @@ type Table struct {
 
 	stacks   []string // interned stack facts
 	stackIdx map[string]uint32
+	shown    [maxShown]shown
 	notes    map[int32]*Notes
 	names    []string // interface names
 	frags    [256]fragment

@@ -163,7 +163,8 @@ func isAnswer(h *packet.Header) bool {
 // servicePort reports whether a packet from port a to port b looks like an answer.
 func servicePort(a, b uint16) bool {
 	const system, ephemeral = 1024, 32768 // RFC 6335 system ports; the lowest ephemeral port of common stacks
-	return a != 0 && (a < system && b >= system || a < ephemeral && b >= ephemeral)
+	const dhcpServer, dhcpClient = 67, 68
+	return a != 0 && (a < system && b >= system || a < ephemeral && b >= ephemeral) || a == dhcpServer && b == dhcpClient
 }
 
 // icmpPair gives the type that answers ty, or the code when nothing does.
@@ -198,6 +199,43 @@ func icmpReply(proto, ty, peer uint8) bool {
 		return ty == 9
 	}
 	return ty > peer
+}
+
+// shown is a stack that an address showed in a role, and when a record said so.
+type shown struct {
+	addr      [16]byte
+	syn, at   uint32
+	initiator bool
+}
+
+const (
+	maxShown   = 1 << 12
+	shownAgain = 300 // seconds
+)
+
+// stackNews reports whether the stack of side i of a flow is worth telling: not
+// when its address showed the same one a short while ago.
+func (t *Table) stackNews(e *entry, s *side, i uint8) bool {
+	now := shown{e.key.lo, s.syn, t.clock, i == e.src}
+	if i == 1 {
+		now.addr = e.key.hi
+	}
+	last := &t.shown[(e.hashOf(i)^uint32(i^e.src))%maxShown]
+	if last.addr == now.addr && last.syn == now.syn && last.initiator == now.initiator && t.clock-last.at < shownAgain {
+		return false
+	}
+	*last = now
+	return true
+}
+
+// hashOf mixes the address of one side.
+func (e *entry) hashOf(i uint8) uint32 {
+	a := &e.key.lo
+	if i == 1 {
+		a = &e.key.hi
+	}
+	h := mum(binary.LittleEndian.Uint64(a[:8])^0xa0761d6478bd642f, binary.LittleEndian.Uint64(a[8:])^0xe7037ed1a0b428db)
+	return uint32(h ^ h>>32)
 }
 
 // stackFacts interns what a SYN or SYN-ACK shows of its sender's TCP stack: the
