@@ -22,9 +22,12 @@ var Pcap = &Scheme{Name: "pcap", Source: "FILE", Options: common, Sources: Files
 var Live = &Scheme{Name: "live", Source: "INTERFACE", Sources: Interfaces,
 	Options: append([]Option{{"filter", "EXPRESSION", nil}}, common...)}
 
-// Config is the configuration that a word of Pcap or Live stands for, ready for
+// Config is the configuration that a word stands for, ready for
 // confmap.NewRetrieved.
 func (w *Word) Config() map[string]any {
+	if w.Scheme == Learned.Name {
+		return w.learnedConfig()
+	}
 	receiver := map[string]any{}
 	device, baseline, threat := map[string]any{}, map[string]any{}, map[string]any{}
 	service := map[string]any{"telemetry": quiet()}

@@ -38,6 +38,9 @@ type Scheme struct {
 	// Sources takes apart what stands before the options, and checks it.
 	Sources func(text string) ([]string, error)
 
+	// Check, where there is one, sees what no single option shows.
+	Check func(*Word) error
+
 	// Exists reports whether text as a whole is a source, question marks
 	// and all. Nil means that question marks can't be part of one.
 	Exists func(text string) bool
@@ -61,6 +64,9 @@ func (s *Scheme) Parse(uri string) (*Word, error) {
 	}
 	for _, part := range split(options) {
 		errs = append(errs, s.set(w, part))
+	}
+	if s.Check != nil {
+		errs = append(errs, s.Check(w))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("%s\n  %s", uri, strings.ReplaceAll(err.Error(), "\n", "\n  "))
