@@ -46,6 +46,7 @@ type Engine struct {
 	now      int64   // latest data time, Unix nanoseconds
 	restored bool    // now is of an earlier run
 	watched  float64 // seconds the site was watched, pauses left out
+	blind    float64 // of these, seconds in which nobody at all was heard
 	flows    uint64
 	newest   float64 // watch at which the last new device was seen
 	ticked   int64
@@ -96,6 +97,10 @@ type model struct {
 // seconds. What lies between a saved state and the next start never does.
 const maxPause = 86400
 
+// lull is how long, in seconds, a whole site may be silent. What goes beyond says
+// something of the sensor, and nothing of a device that was not heard meanwhile.
+const lull = 120
+
 func (e *Engine) advance(now int64) {
 	const late = 3600e9 // a record may end before the latest by a timeout, not by more: the clock was set back
 	if now <= e.now && now > e.now-late {
@@ -106,7 +111,9 @@ func (e *Engine) advance(now int64) {
 		return
 	}
 	if e.now != 0 && !e.restored {
-		e.watched += math.Min(float64(now-e.now)/1e9, maxPause)
+		gap := math.Min(float64(now-e.now)/1e9, maxPause)
+		e.watched += gap
+		e.blind += math.Max(0, gap-lull)
 	}
 	e.now, e.restored = now, false
 }
@@ -170,10 +177,10 @@ func (e *Engine) Flow(r *flow.Record) {
 	e.floods(&v, src, r)
 	if src != nil {
 		e.bruteForce(&v, src, r)
-		src.Silence.mark(e.watched)
+		src.Silence.mark(e.watched - e.blind)
 	}
 	if dst != nil {
-		dst.Silence.mark(e.watched)
+		dst.Silence.mark(e.watched - e.blind)
 	}
 	attack := v.sum() >= 0.5 // do not learn what a scan or a flood does
 	e.stacks(&v, src, dst, r, attack)
@@ -281,7 +288,9 @@ func (m *model) identify(end *flow.End) {
 	if end.DeviceName != "" {
 		m.Name = end.DeviceName
 	}
-	m.Address = end.Addr.String()
+	if m.Address == "" || end.Addr.Is4() {
+		m.Address = end.Addr.String()
+	}
 }
 
 // label is how a device is called in a sentence.

@@ -156,13 +156,31 @@ func (g *grain) look(kind int, key string, watch, exposure float64, approved boo
 		s.N++
 		return maxNats
 	}
-	fresh := kind == otPair || kind == otCmd || watch-s.First < 600 || watch-s.Last > day
+	fresh := kind == otPair || kind == otCmd || s.fresh(watch)
 	s.Last = watch
 	s.N++
 	if !fresh {
 		return 0
 	}
 	return math.Max(g.surprise(kind, exposure, approved), floor)
+}
+
+// fresh reports whether a pending thing is worth another word.
+func (s *seen) fresh(watch float64) bool { return watch-s.First < 600 || watch-s.Last > day }
+
+// tell keeps a thing that is unusual for another reason than its novelty as
+// pending, and reports whether it is worth a word.
+func (g *grain) tell(kind int, key string, watch float64) bool {
+	g.N++
+	s := g.Keys[key]
+	if s == nil {
+		g.put(kind, key, &seen{First: watch, Last: watch, N: 1, Pending: watch})
+		return true
+	}
+	fresh := s.Removed || s.fresh(watch)
+	s.Last = watch
+	s.N++
+	return fresh
 }
 
 // top lists the most used usual things.

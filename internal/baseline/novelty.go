@@ -142,8 +142,14 @@ func (e *Engine) outward(v *verdict, m *model, r *flow.Record, svc string) {
 	x, net := e.exposure(m), network(&r.Dst)
 	keys := [3]string{svc, svc + " " + net, svc + " " + place(&r.Dst)}
 	var nats [3]float64
+	renamed := m.unnamed(&r.Dst, svc) != nil
 	for i, kind := range [3]int{svcOut, netOut, peerOut} {
 		g := &m.Grains[kind]
+		if renamed {
+			g.N++
+			g.learn(kind, keys[i], e.watched)
+			continue
+		}
 		if r.Guessed && !g.Keys[keys[i]].usual() && g.surprise(kind, x, m.Approve) > 0 {
 			continue // who began is a guess: nothing to say and nothing to learn
 		}
@@ -161,6 +167,16 @@ func (e *Engine) outward(v *verdict, m *model, r *flow.Record, svc string) {
 		v.add(event.Reason{Kind: NewPeer, Device: m.ID, Subject: keys[2], Strength: round(nats[2]), Seen: seen,
 			Expected: fmt.Sprintf("%s uses %s only at %s%s", m.label(), svc, list(e.named(m.with(peerOut, svc, 4))), e.since(m))})
 	}
+}
+
+// unnamed finds what was learned of an outside end before its name was known.
+func (m *model) unnamed(end *flow.End, svc string) *seen {
+	if end.Device == "" && end.Domain != "" {
+		if s := m.Grains[peerOut].Keys[svc+" "+end.Addr.String()]; s.usual() {
+			return s
+		}
+	}
+	return nil
 }
 
 // inward looks at what a device serves, and to whom. When the caller's side has

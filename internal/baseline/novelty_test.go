@@ -109,6 +109,24 @@ func TestApprovedDeviceTellsAllThatIsNew(t *testing.T) {
 	s.work(10 * time.Minute) // fails where usual work is told
 }
 
+func TestNameOfAKnownAddressIsNotNew(t *testing.T) {
+	named := cloud
+	named.Domain = "mqtt.vendor.example.com"
+	s := newSite(t)
+	for range 400 {
+		s.wait(6 * time.Hour)
+		s.judge(s.talk(sensor, cloud, 8883))
+	}
+	for range 30 {
+		s.wait(time.Minute)
+		want(t, s.judge(s.talk(sensor, named, 8883)))
+	}
+	s.wait(time.Minute)
+	moved := outside("203.0.113.5") // the name is known now, whatever its address
+	moved.Domain = named.Domain
+	want(t, s.judge(s.talk(sensor, moved, 8883)))
+}
+
 func TestGuessedFlowsAreTurnedRound(t *testing.T) {
 	s := newSite(t)
 	s.work(time.Hour)

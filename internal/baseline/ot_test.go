@@ -36,7 +36,7 @@ func TestOTCommands(t *testing.T) {
 		}, []string{NewMaster, NewWrite, NewClient}},
 		{"unit after unit", func(s *site) *flow.Record {
 			var units []string
-			for i := range 20 {
+			for i := range 12 {
 				units = append(units, fmt.Sprintf("%d/read_coils", 10+i))
 			}
 			return s.command(panel, controller, units...)

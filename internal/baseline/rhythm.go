@@ -99,7 +99,8 @@ const (
 )
 
 // beacon finds clockwork contact to an outside address that is new, at a cadence
-// that this service never had: a known cadence at a new address is a move.
+// that this service never had: a known cadence at a new address is a move. What
+// is new shows once the device's learning has ended.
 func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 	if m == nil || r.Dst.Device != "" || group(r) || infrastructure[r.Dst.Port] || network(&r.Dst) == "local" || !handshake(r) {
 		return
@@ -136,13 +137,18 @@ func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 	for b := bucket - 1; b <= bucket+1; b++ {
 		known = known || g.Keys[cadenceKey(svc, b)].usual()
 	}
-	peerSeen := m.Grains[peerOut].Keys[svc+" "+where]
-	young := peerSeen == nil || peerSeen.Pending > 0 || e.watched-peerSeen.First < 0.1*x && peerSeen.First-m.Since > settle
-	if known || !young {
-		g.learn(cadence, cadenceKey(svc, bucket), e.watched)
+	// By network or domain: a vendor's cloud has many addresses.
+	met := m.Grains[netOut].Keys[svc+" "+network(&r.Dst)]
+	if old := m.unnamed(&r.Dst, svc); old != nil {
+		met = old
+	}
+	young := met == nil || met.Pending > 0 || e.watched-met.First < 0.1*x && met.First-m.Since > settle
+	key := cadenceKey(svc, bucket)
+	if known || !young || !e.learned(m) {
+		g.learn(cadence, key, e.watched)
 		return
 	}
-	if g.look(cadence, cadenceKey(svc, bucket), e.watched, x, m.Approve) <= 0 {
+	if !g.tell(cadence, key, e.watched) {
 		return
 	}
 	v.add(event.Reason{Kind: Beacon, Device: m.ID, Subject: svc + " " + where, Strength: 1,
@@ -174,7 +180,8 @@ func (m *model) beaconTo(key string, watch float64) *beacon {
 	return b
 }
 
-// silence knows the longest pause of a device, in stretches of ten seconds.
+// silence knows the longest pause of a device, in stretches of ten seconds in
+// which the site was heard.
 type silence struct {
 	Last int64 `json:",omitempty"`
 	N    int64 `json:",omitempty"` // stretches with a sign of life
@@ -202,7 +209,7 @@ func (s *silence) mark(watch float64) {
 }
 
 func (s *silence) check(e *Engine, m *model) (r event.Reason, found bool) {
-	quiet := int64(e.watched/silenceStretch) - s.Last
+	quiet := int64((e.watched-e.blind)/silenceStretch) - s.Last
 	x := e.exposure(m) - float64(quiet)*silenceStretch
 	if s.Told || s.N < 60 || float64(quiet)*silenceStretch < silenceLeast || float64(s.Gap)*silenceStretch > 0.02*x {
 		return r, false

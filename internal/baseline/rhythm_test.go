@@ -113,7 +113,7 @@ func TestBeacon(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t)
-			s.work(3 * 24 * time.Hour)
+			s.work(10 * 24 * time.Hour)
 			found := 0
 			for i := range 30 {
 				for _, k := range contact(s, other, c.gap(i)) {
@@ -140,7 +140,7 @@ func TestBeacon(t *testing.T) {
 	})
 	t.Run("inside one long flow", func(t *testing.T) {
 		s := newSite(t)
-		s.work(3 * 24 * time.Hour)
+		s.work(10 * 24 * time.Hour)
 		s.wait(10 * time.Minute)
 		r := s.talk(sensor, other, 443)
 		r.Messages, r.Interval, r.IntervalCV, r.Part = 20, 30, 0.02, 3
@@ -150,7 +150,7 @@ func TestBeacon(t *testing.T) {
 	})
 	t.Run("to a host inside", func(t *testing.T) {
 		s := newSite(t)
-		s.work(3 * 24 * time.Hour)
+		s.work(10 * 24 * time.Hour)
 		for range 30 {
 			if got := contact(s, host(91), time.Minute); has(got, Beacon) {
 				t.Fatal(got)
@@ -218,7 +218,9 @@ func TestSilentDevice(t *testing.T) {
 		s := newSite(t)
 		s.listen(3*time.Hour, both(s))
 		s.wait(2 * time.Hour)
-		if found := s.listen(time.Hour, both(s)); len(found) > 0 {
+		s.judge(s.talk(sensor, broker, 1883)) // the first word after it
+		found := s.Tick(s.now)
+		if found = append(found, s.listen(time.Hour, both(s))...); len(found) > 0 {
 			t.Errorf("nobody was heard for two hours, and %d devices are said to be silent: %s", len(found), found[0].Anomaly.Reasons[0].Seen)
 		}
 	})

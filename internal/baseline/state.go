@@ -18,6 +18,7 @@ type state struct {
 	Version int
 	Now     int64
 	Watched float64
+	Blind   float64 // of it, seconds in which nobody was heard
 	Newest  float64 // watch at which the last new device was seen
 	Flows   uint64
 	Devices []*model
@@ -26,7 +27,7 @@ type state struct {
 // Snapshot gives what was learned, as JSON. Short-lived evidence (open scans,
 // floods, claims) is not part of it.
 func (e *Engine) Snapshot() ([]byte, error) {
-	return json.Marshal(state{version, e.now, e.watched, e.newest, e.flows, e.sorted()})
+	return json.Marshal(state{version, e.now, e.watched, e.blind, e.newest, e.flows, e.sorted()})
 }
 
 // Restore puts back what [Engine.Snapshot] gave. On any error the engine is as
@@ -60,7 +61,7 @@ func (e *Engine) Restore(data []byte) error {
 	if len(devices) > e.cfg.MaxDevices {
 		return fmt.Errorf("the learned state has %d devices, max_devices is %d", len(devices), e.cfg.MaxDevices)
 	}
-	e.devices, e.now, e.watched, e.newest, e.flows, e.restored = devices, s.Now, s.Watched, s.Newest, s.Flows, true
+	e.devices, e.now, e.watched, e.blind, e.newest, e.flows, e.restored = devices, s.Now, s.Watched, s.Blind, s.Newest, s.Flows, true
 	return nil
 }
 
@@ -94,16 +95,21 @@ func (e *Engine) Learned() (changed []Status) {
 }
 
 func (e *Engine) relearn(m *model) (changed bool) {
-	was, p := m.Learned, e.chance(m)
+	was := m.Learned
+	m.Learned = e.learned(m)
+	return m.Learned != was
+}
+
+// learned estimates whether the learning of a device has ended. Once it has, it
+// takes more for it to begin again.
+func (e *Engine) learned(m *model) bool {
 	switch {
 	case m.Approve:
-		m.Learned = true
-	case !was:
-		m.Learned = p <= chanceLearned && m.Flows >= 20 && e.exposure(m) >= settle
-	case p > chanceAgain:
-		m.Learned = false
+		return true
+	case m.Learned:
+		return e.chance(m) <= chanceAgain
 	}
-	return m.Learned != was
+	return m.Flows >= 20 && e.exposure(m) >= settle && e.chance(m) <= chanceLearned
 }
 
 // Statuses gives the status of every device that was part of a flow.
