@@ -6,6 +6,7 @@ package main
 import (
 	"os"
 
+	learnedprovider "github.com/monban/monban/confmap/learnedprovider"
 	liveprovider "github.com/monban/monban/confmap/liveprovider"
 	pcapprovider "github.com/monban/monban/confmap/pcapprovider"
 	"go.opentelemetry.io/collector/component"
@@ -31,6 +32,7 @@ func main() {
 				ProviderFactories: []confmap.ProviderFactory{
 					pcapprovider.NewFactory(),
 					liveprovider.NewFactory(),
+					learnedprovider.NewFactory(),
 					envprovider.NewFactory(),
 					fileprovider.NewFactory(),
 					yamlprovider.NewFactory(),
@@ -38,11 +40,12 @@ func main() {
 			},
 		},
 		ProviderModules: map[string]string{
-			pcapprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "github.com/monban/monban v0.1.0",
-			liveprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "github.com/monban/monban v0.1.0",
-			envprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():  "go.opentelemetry.io/collector/confmap/provider/envprovider v1.61.0",
-			fileprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "go.opentelemetry.io/collector/confmap/provider/fileprovider v1.61.0",
-			yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "go.opentelemetry.io/collector/confmap/provider/yamlprovider v1.61.0",
+			pcapprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():    "github.com/monban/monban v0.1.0",
+			liveprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():    "github.com/monban/monban v0.1.0",
+			learnedprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme(): "github.com/monban/monban v0.1.0",
+			envprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():     "go.opentelemetry.io/collector/confmap/provider/envprovider v1.61.0",
+			fileprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():    "go.opentelemetry.io/collector/confmap/provider/fileprovider v1.61.0",
+			yamlprovider.NewFactory().Create(confmap.ProviderSettings{}).Scheme():    "go.opentelemetry.io/collector/confmap/provider/yamlprovider v1.61.0",
 		},
 		ConverterModules: []string{},
 	}
