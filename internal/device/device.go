@@ -59,7 +59,9 @@ type device struct {
 	names    [origins]string
 	evidence string
 	router   bool
-	passed   netip.Addr // first outside address it spoke for or took frames to
+	passed   netip.Addr // first outside address it spoke for
+	passes   int        // conversations of that one
+	many     bool       // it spoke for others too
 	held     []*holding // newest first
 	first    int64
 	last     int64

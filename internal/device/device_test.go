@@ -179,6 +179,15 @@ func TestIdentity(t *testing.T) {
 			[]string{id(1) + " 10.0.0.1", id(254) + " 10.0.0.254"}, [2]string{id(1), ""}},
 		{"public addresses on the wire", Config{}, []any{arp(0, 1, "198.51.100.1"), tcp(1, "198.51.100.1", 1, "198.51.100.2", 2)},
 			[]string{id(1) + " 198.51.100.1", id(2) + " 198.51.100.2"}, [2]string{id(1), id(2)}},
+		{"a host with a public address, seen with its gateway only", Config{}, []any{
+			tcp(0, "203.0.113.7", 1, "8.8.8.8", 254), tcp(1, "203.0.113.7", 1, "9.9.9.9", 254), tcp(2, "1.1.1.1", 254, "203.0.113.7", 1), tcp(3, "203.0.113.7", 1, "8.8.4.4", 254), tcp(4, "203.0.113.7", 1, "8.8.8.8", 254)},
+			[]string{id(1) + " 203.0.113.7", id(254) + " router"}, [2]string{id(1), ""}},
+		{"a link between two routers", Config{}, func() (all []any) {
+			for i := range 50 {
+				all = append(all, tcp(float64(i), fmt.Sprintf("203.0.%d.7", i), 253, fmt.Sprintf("8.8.%d.8", i), 254))
+			}
+			return all
+		}(), []string{id(253), id(254)}, [2]string{"", ""}},
 		{"a claim by another's frame binds nothing", Config{}, []any{
 			&app.Sighting{Time: start, Kind: app.ARPClaim, MAC: mac(1), By: mac(66), Address: netip.MustParseAddr("10.0.0.1")}},
 			[]string{id(66)}, [2]string{}},

@@ -11,14 +11,16 @@ const (
 	outside
 )
 
-const maxLearned = 64 // prefixes learned from claims on the wire
+const maxLearned = 64 // prefixes, and single hosts, learned from the wire
 
 // Home decides which addresses are of the site. With prefixes given, those and
 // link-local ones are; else private and unique local ones, and the /24 or /64 of
-// any address that someone claims on the wire.
+// any address that someone claims on the wire, and the one outside address for
+// which a MAC speaks that has a router opposite.
 type Home struct {
 	given   []netip.Prefix
 	learned map[netip.Prefix]struct{}
+	hosts   int // how many of learned are a single address
 }
 
 func newHome(given []netip.Prefix) Home {
@@ -29,10 +31,24 @@ func newHome(given []netip.Prefix) Home {
 	return h
 }
 
+// learnHost notes that an address is on the wire, and nothing of its subnet.
+func (h *Home) learnHost(a netip.Addr) {
+	if len(h.given) == 0 && h.of(a) == outside && len(h.learned) < maxLearned {
+		h.add(netip.PrefixFrom(a, a.BitLen()))
+	}
+}
+
+func (h *Home) add(p netip.Prefix) {
+	h.learned[p] = struct{}{}
+	if p.IsSingleIP() {
+		h.hosts++
+	}
+}
+
 // learn notes that an address is on the wire.
 func (h *Home) learn(a netip.Addr) {
 	if len(h.given) == 0 && h.of(a) == outside && len(h.learned) < maxLearned {
-		h.learned[subnet(a)] = struct{}{}
+		h.add(subnet(a))
 	}
 }
 
@@ -64,6 +80,11 @@ func (h *Home) of(a netip.Addr) place {
 	if len(h.learned) > 0 {
 		if _, ok := h.learned[subnet(a)]; ok {
 			return inside
+		}
+		if h.hosts > 0 {
+			if _, ok := h.learned[netip.PrefixFrom(a.WithZone(""), a.BitLen())]; ok {
+				return inside
+			}
 		}
 	}
 	return outside

@@ -314,16 +314,30 @@ func (v *Inventory) familiar(u use, via *device) bool {
 	return s.flows >= strangerFlowsNow || s.flows >= strangerFlows && u.last-s.first >= strangerFor
 }
 
-// passesOn notes that a frame's MAC speaks for an address outside: for more than
-// one, and with answers, it is a router.
+const hostFlows = 3 // conversations by which a lone outside address shows that it is on the wire
+
+// passesOn notes that a frame's MAC speaks for an address outside. For more than
+// one, to a host of the site, it is a router. A MAC that speaks for a single one,
+// opposite one that speaks for many, is a host of the site with a public address.
 func (v *Inventory) passesOn(r *flow.Record, e, peer *flow.End, initiator bool) {
 	d := v.ofMAC(e.MAC, r.End)
-	if d == nil || d.router || v.home.of(peer.Addr) != inside || !proved(r, e, peer, initiator) {
+	if d == nil || d.router || !proved(r, e, peer, initiator) {
 		return
 	}
 	if !d.passed.IsValid() {
 		d.passed = e.Addr
 	} else if d.passed != e.Addr {
-		v.setRouter(d)
+		d.many = true
+	}
+	switch v.home.of(peer.Addr) {
+	case inside:
+		if d.many {
+			v.setRouter(d)
+		}
+	case outside:
+		d.passes++
+		if opposite := v.byMAC[keyOf(peer.MAC)]; !d.many && d.passes >= hostFlows && opposite != nil && opposite.many {
+			v.home.learnHost(e.Addr)
+		}
 	}
 }

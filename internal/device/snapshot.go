@@ -117,7 +117,7 @@ func (v *Inventory) Restore(b []byte) error {
 	v.now = s.Time
 	for _, p := range s.Learned {
 		if len(v.home.given) == 0 && len(v.home.learned) < maxLearned {
-			v.home.learned[p] = struct{}{}
+			v.home.add(p)
 		}
 	}
 	for _, a := range s.Routers {
