@@ -118,12 +118,16 @@ func readFlow(lr plog.LogRecord) (f summary.Flow) {
 			f.Src.Address = text(v)
 		case "source.device.id":
 			f.Src.Device = text(v)
+		case "source.device.name":
+			f.Src.Name = text(v)
 		case "source.domain":
 			f.Src.Domain = text(v)
 		case "destination.address":
 			f.Dst.Address = text(v)
 		case "destination.device.id":
 			f.Dst.Device = text(v)
+		case "destination.device.name":
+			f.Dst.Name = text(v)
 		case "destination.domain":
 			f.Dst.Domain = text(v)
 		case "destination.port":

@@ -133,16 +133,13 @@ func (m *machine) usual() string {
 // showNew lists the devices that were not there before this run. When none was,
 // all are new and the list of devices says it.
 func (s *Summary) showNew(p *page) {
-	if !s.known {
-		return
-	}
 	var added []*machine
 	for _, m := range s.devices {
 		if m.added {
 			added = append(added, m)
 		}
 	}
-	if len(added) == 0 {
+	if len(added) == 0 || len(added) == len(s.devices) {
 		return
 	}
 	slices.SortFunc(added, func(a, b *machine) int {

@@ -120,15 +120,12 @@ func (p *page) one(l *Learned) {
 		rows, below = nil, nil
 	}
 	for _, it := range l.Items {
-		k, key, _ := strings.Cut(it.Key, " ")
+		k, _, _ := strings.Cut(it.Key, " ")
 		if k != kind {
 			flush()
 			kind = k
 		}
-		_, named, _ := strings.Cut(it.What, " ")
-		if named == key {
-			named = ""
-		}
+		named := differing(it.Key, it.What)
 		state, st := "", none
 		switch {
 		case it.Removed:
@@ -145,6 +142,21 @@ func (p *page) one(l *Learned) {
 	flush()
 	p.line()
 	p.text("first and last: how long the device had been watched then.", 0, dim)
+}
+
+// differing gives the words of named that are not the same in key.
+func differing(key, named string) string {
+	k, n := strings.Fields(key), strings.Fields(named)
+	if len(k) != len(n) {
+		return named
+	}
+	var words []string
+	for i := range n {
+		if n[i] != k[i] {
+			words = append(words, n[i])
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // decisions lists what people decided, the latest first.

@@ -9,11 +9,14 @@
 package summary
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/monban/monban/internal/app"
 	"github.com/monban/monban/internal/baseline"
 	"github.com/monban/monban/internal/device"
+	"github.com/monban/monban/internal/oui"
+	"github.com/monban/monban/internal/packet"
 	"github.com/monban/monban/internal/threat"
 )
 
@@ -41,7 +44,6 @@ type Summary struct {
 
 	devices      map[string]*machine
 	more         uint64 // devices that found no room
-	known        bool   // a device was there before this run
 	services     ranking[string]
 	talks        ranking[talk]
 	reports      map[string]*threat.Report
@@ -124,11 +126,13 @@ func (s *Summary) Flow(f *Flow) {
 	s.bytes += bytes
 	s.packets += f.SrcPackets + f.DstPackets
 	if m := s.machine(f.Src.Device); m != nil {
+		m.meet(&f.Src)
 		m.flows += begun
 		m.sent += f.SrcBytes
 		m.received += f.DstBytes
 	}
 	if m := s.machine(f.Dst.Device); m != nil && f.Dst.Device != f.Src.Device {
+		m.meet(&f.Dst)
 		m.flows += begun
 		m.sent += f.DstBytes
 		m.received += f.SrcBytes
@@ -136,6 +140,27 @@ func (s *Summary) Flow(f *Flow) {
 	s.services.add(f.Service, "", begun, bytes)
 	t := talk{f.Src.who(), f.Dst.who(), f.Service}
 	s.talks.add(t, label(&f.Dst), begun, bytes)
+}
+
+// meet takes from a flow what the inventory did not say in this run: of a device
+// that was known before it tells changes only.
+func (m *machine) meet(e *Side) {
+	if m.Name == "" {
+		m.Name = e.Name
+	}
+	switch {
+	case e.Address == "":
+	case len(m.Addresses) == 0,
+		m.Addresses[0] != e.Address && passing(m.Addresses[0]) && !passing(e.Address):
+		m.Addresses = []string{e.Address}
+	}
+}
+
+// passing reports whether an address says little about a device: one that every
+// device has, or has before it gets its own.
+func passing(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err != nil || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
 }
 
 // label is by what name an outside end is known.
@@ -153,7 +178,8 @@ func (s *Summary) machine(id string) *machine {
 	}
 	m := s.devices[id]
 	if m == nil && len(s.devices) < maxDevices {
-		m = &machine{Record: device.Record{ID: short(id)}}
+		m = &machine{Record: device.Record{ID: short(id), MAC: packet.ParseMAC(id)}}
+		m.Vendor = oui.Vendor(m.MAC)
 		s.devices[id] = m
 	}
 	return m
@@ -171,12 +197,9 @@ func (s *Summary) Device(r *device.Record) {
 	}
 	clip(&r.ID, &r.Name, &r.Vendor, &r.Class, &r.Evidence)
 	r.Addresses, r.Names = clips(r.Addresses, 8), nil
-	added := m.added || r.Change == device.New
+	m.added = m.added || r.Change == device.New
 	evidence := m.Evidence
 	m.Record = *r
-	if m.added = added; !added {
-		s.known = true
-	}
 	if r.Evidence == "" {
 		m.Evidence = evidence
 	}
