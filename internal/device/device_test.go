@@ -450,3 +450,24 @@ func BenchmarkFlow(b *testing.B) {
 		i++
 	}
 }
+
+func BenchmarkSnapshot(b *testing.B) {
+	v := NewInventory(Config{})
+	for i := range 10_000 {
+		m := packet.MAC{0, 1, 2, 3, byte(i >> 8), byte(i)}
+		for j := range 3 {
+			v.Sighting(&app.Sighting{Time: start, Kind: app.ARPClaim, MAC: m, Address: netip.AddrFrom4([4]byte{10, byte(j), byte(i >> 8), byte(i)})})
+		}
+		v.Sighting(&app.Sighting{Time: start, Kind: app.DHCPAsk, MAC: m, Name: fmt.Sprint("device-", i)})
+	}
+	b.ReportAllocs()
+	size := 0
+	for b.Loop() {
+		s, err := v.Snapshot()
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(s)
+	}
+	b.ReportMetric(float64(size)/10_000, "B/device")
+}
