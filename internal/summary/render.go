@@ -38,7 +38,8 @@ func (s *Summary) Text(o Options) string {
 		p.text("The run broke off, as the error says: this is what was seen until then.", 0, red)
 	} else if s.flows > 0 || len(s.reports) > 0 {
 		p.line()
-		p.line(p.verdict(s))
+		text, st := s.verdict()
+		p.text(text, 0, st)
 	}
 	return p.b.String()
 }
@@ -99,15 +100,15 @@ func (s *Summary) head(p *page) {
 }
 
 // verdict is the last line, the one that stays in view.
-func (p *page) verdict(s *Summary) string {
+func (s *Summary) verdict() (string, style) {
 	if len(s.reports) == 0 {
 		switch learned, all := s.learned(); {
 		case all == 0:
-			return p.paint("Nothing out of the ordinary was reported.", bold)
+			return "Nothing out of the ordinary was reported.", bold
 		case learned == 0:
-			return p.paint("Nothing was reported; no device is learned yet, so only what needs no learning could be.", bold)
+			return "Nothing was reported. No device is learned yet, so only what needs no learning could be.", bold
 		default:
-			return p.paint("Nothing out of the ordinary was reported.", green)
+			return "Nothing out of the ordinary was reported.", green
 		}
 	}
 	counts := map[string]uint64{}
@@ -124,7 +125,7 @@ func (p *page) verdict(s *Summary) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, cmp.Or(severities[i], "other")))
 		}
 	}
-	return p.paint(fmt.Sprintf("%s: %s.", plural(uint64(len(s.reports))+s.moreReports, "report"), strings.Join(parts, ", ")), worst)
+	return fmt.Sprintf("%s: %s.", plural(uint64(len(s.reports))+s.moreReports, "report"), strings.Join(parts, ", ")), worst
 }
 
 // learned counts devices with a baseline.
