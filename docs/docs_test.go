@@ -136,8 +136,8 @@ func TestWords(t *testing.T) {
 		t.Errorf("only %d words found in all pages: the pattern is wrong", found)
 	}
 	reference := readPages(t)["docs/reference/command-line.md"]
-	for _, o := range oneword.Live.Options {
-		if !strings.Contains(reference, "| `"+o.Key+"=") {
+	for _, o := range slices.Concat(oneword.Live.Options, oneword.Learned.Options) {
+		if !strings.Contains(reference, "`"+o.Key+"=") {
 			t.Errorf("docs/reference/command-line.md: option %s is missing", o.Key)
 		}
 	}
@@ -271,11 +271,31 @@ func TestTeachAndJudge(t *testing.T) {
 		}
 	}
 	expect("./monban --config pcap:later.pcap | tail -1", run(t, "pcap:"+later))
-	taught := run(t, "pcap:"+quiet+"?state="+dir+"/learned")
+	taught := run(t, "pcap:"+quiet+"?state="+dir+"/taught")
 	if want := "Devices: 12 of 12 learned"; !strings.Contains(page, want) || !strings.Contains(taught, want) {
 		t.Errorf("%s shows %q, but the run does not, or the other way round", name, want)
 	}
-	expect("./monban --config 'pcap:later.pcap?state=learned' | tail -1", run(t, "pcap:"+later+"?state="+dir+"/learned"))
+	expect("./monban --config 'pcap:later.pcap?state=taught' | tail -1", run(t, "pcap:"+later+"?state="+dir+"/taught"))
+
+	// The guide on what was learned goes on from there.
+	name = "docs/how-to/learned.md"
+	printed := ""
+	for _, block := range fenced.FindAllStringSubmatch(readPages(t)[name], -1) {
+		if block[1] == "" {
+			for l := range strings.Lines(block[2]) {
+				if !strings.Contains(l, "…") && !strings.Contains(printed, "\n"+l) {
+					t.Errorf("%s shows a line that is not printed:\n%s", name, l)
+				}
+			}
+			continue
+		}
+		for _, m := range regexp.MustCompile(`learned:taught([^'\n]*)`).FindAllStringSubmatch(block[2], -1) {
+			printed = run(t, "learned:"+dir+"/taught"+m[1])
+		}
+	}
+	if printed == "" {
+		t.Errorf("%s: no command found: the pattern is wrong", name)
+	}
 }
 
 // cut divides the demo capture after its first n packets.
