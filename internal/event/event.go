@@ -186,6 +186,7 @@ type Table[R any] struct {
 	Doc    string
 	Fields []Field[R]
 
+	keys  []string // of Fields, close together
 	byKey map[string]int
 }
 
@@ -201,6 +202,7 @@ func NewTable[R any](name, doc string, groups ...[]Field[R]) *Table[R] {
 			panic(fmt.Sprintf("event %s: key %s defined twice", name, f.Key))
 		}
 		t.byKey[f.Key] = i
+		t.keys = append(t.keys, f.Key)
 	}
 	return t
 }
@@ -219,13 +221,23 @@ func (t *Table[R]) PutField(r *R, key string, s Sink) {
 	}
 }
 
-// Set fills the field with this key from v and reports whether there is one.
-func (t *Table[R]) Set(r *R, key string, v Value) bool {
-	i, ok := t.byKey[key]
-	if ok {
-		t.Fields[i].set(r, v)
+// Set fills the field with this key from v. It returns where to look for the next
+// key: attributes mostly come in table order, so that a few comparisons from there
+// are cheaper than a look-up. Start at 0; a key that the table lacks is passed over.
+func (t *Table[R]) Set(r *R, key string, v Value, from int) (next int) {
+	const near = 8
+	for i := from; i < min(from+near, len(t.keys)); i++ {
+		if t.keys[i] == key {
+			t.Fields[i].set(r, v)
+			return i + 1
+		}
 	}
-	return ok
+	i, ok := t.byKey[key]
+	if !ok {
+		return from
+	}
+	t.Fields[i].set(r, v)
+	return i + 1
 }
 
 // Row describes a field without its record type, for schemas and reference pages.

@@ -26,8 +26,11 @@ func Append[R any](records plog.LogRecordSlice, t *event.Table[R], time int64, r
 // Read fills r from the attributes of lr. Attributes that the table does not
 // know stay in lr and are ignored.
 func Read[R any](lr plog.LogRecord, t *event.Table[R], r *R) {
+	var x value // one for all: as an interface each would be an allocation
+	next := 0
 	for k, v := range lr.Attributes().All() {
-		t.Set(r, k, value{v})
+		x.v = v
+		next = t.Set(r, k, &x, next)
 	}
 }
 
@@ -80,14 +83,14 @@ func (s sink) PutReasons(k string, v []event.Reason) {
 
 type value struct{ v pcommon.Value }
 
-func (x value) Int() int64 {
+func (x *value) Int() int64 {
 	if x.v.Type() == pcommon.ValueTypeInt {
 		return x.v.Int()
 	}
 	return 0
 }
 
-func (x value) Float() float64 {
+func (x *value) Float() float64 {
 	switch x.v.Type() {
 	case pcommon.ValueTypeDouble:
 		return x.v.Double()
@@ -97,41 +100,41 @@ func (x value) Float() float64 {
 	return 0
 }
 
-func (x value) Bool() bool { return x.v.Type() == pcommon.ValueTypeBool && x.v.Bool() }
+func (x *value) Bool() bool { return x.v.Type() == pcommon.ValueTypeBool && x.v.Bool() }
 
-func (x value) Str() string {
+func (x *value) Str() string {
 	if x.v.Type() == pcommon.ValueTypeStr {
 		return x.v.Str()
 	}
 	return ""
 }
 
-func (x value) list() pcommon.Slice {
+func (x *value) list() pcommon.Slice {
 	if x.v.Type() == pcommon.ValueTypeSlice {
 		return x.v.Slice()
 	}
 	return pcommon.NewSlice()
 }
 
-func (x value) Strs() []string {
+func (x *value) Strs() []string {
 	l := x.list()
 	out := make([]string, 0, l.Len())
 	for _, v := range l.All() {
-		out = append(out, value{v}.Str())
+		out = append(out, (&value{v}).Str())
 	}
 	return out
 }
 
-func (x value) Ints() []int64 {
+func (x *value) Ints() []int64 {
 	l := x.list()
 	out := make([]int64, 0, l.Len())
 	for _, v := range l.All() {
-		out = append(out, value{v}.Int())
+		out = append(out, (&value{v}).Int())
 	}
 	return out
 }
 
-func (x value) Reasons() []event.Reason {
+func (x *value) Reasons() []event.Reason {
 	l := x.list()
 	out := make([]event.Reason, 0, l.Len())
 	for _, v := range l.All() {
@@ -142,17 +145,17 @@ func (x value) Reasons() []event.Reason {
 		for k, f := range v.Map().All() {
 			switch k {
 			case "kind":
-				r.Kind = value{f}.Str()
+				r.Kind = (&value{f}).Str()
 			case "device":
-				r.Device = value{f}.Str()
+				r.Device = (&value{f}).Str()
 			case "subject":
-				r.Subject = value{f}.Str()
+				r.Subject = (&value{f}).Str()
 			case "strength":
-				r.Strength = value{f}.Float()
+				r.Strength = (&value{f}).Float()
 			case "expected":
-				r.Expected = value{f}.Str()
+				r.Expected = (&value{f}).Str()
 			case "seen":
-				r.Seen = value{f}.Str()
+				r.Seen = (&value{f}).Str()
 			}
 		}
 		out = append(out, r)

@@ -64,7 +64,7 @@ func readFlow(lr plog.LogRecord, r *flow.Record) {
 				case "udp":
 					r.Proto = packet.ProtoUDP
 				default:
-					flow.Fields.Set(r, k, text(v.Str()))
+					flow.Fields.Set(r, k, text(v.Str()), 0)
 				}
 			}
 		case pcommon.ValueTypeInt:
