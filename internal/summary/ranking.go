@@ -14,16 +14,13 @@ type ranking[K comparable] struct {
 	gone  uint64 // how often a half went
 }
 
-type item struct {
-	flows, bytes uint64
-	label        string
-}
+type item struct{ flows, bytes uint64 }
 
 func newRanking[K comparable](limit int) ranking[K] {
 	return ranking[K]{limit: limit, items: map[K]*item{}}
 }
 
-func (r *ranking[K]) add(k K, label string, flows, bytes uint64) {
+func (r *ranking[K]) add(k K, flows, bytes uint64) {
 	it := r.items[k]
 	if it == nil {
 		if len(r.items) >= r.limit {
@@ -34,9 +31,6 @@ func (r *ranking[K]) add(k K, label string, flows, bytes uint64) {
 	}
 	it.flows += flows
 	it.bytes += bytes
-	if label != "" {
-		it.label = short(label)
-	}
 }
 
 func (r *ranking[K]) halve() {

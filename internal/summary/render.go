@@ -165,11 +165,7 @@ func (s *Summary) showTalks(p *page) {
 	var rows [][]cell
 	for _, k := range keys[:min(shownTalks, len(keys))] {
 		it := s.talks.items[k]
-		to := s.name(k.to)
-		if it.label != "" {
-			to = it.label + " (" + k.to + ")"
-		}
-		rows = append(rows, []cell{{s.name(k.from), none}, {to, none}, {k.service, none}, {count(it.flows), none}, {size(it.bytes), none}})
+		rows = append(rows, []cell{{s.name(k.from), none}, {s.name(k.to), none}, {k.service, none}, {count(it.flows), none}, {size(it.bytes), none}})
 	}
 	p.table([]column{{"from", false, 12}, {"to", false, 12}, {"service", false, 8}, {"flows", true, 0}, {"bytes", true, 0}}, rows, nil)
 	if s.talks.gone > 0 {

@@ -9,6 +9,7 @@
 package summary
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -86,14 +87,10 @@ func (s *Summary) Empty() bool { return s.events == 0 }
 // Side is one end of a flow.
 type Side struct{ Address, Device, Name, Domain string }
 
-// who is how the end is called in rankings.
+// who is how the end is called in rankings: a service in the cloud by its name, as
+// its addresses change.
 func (e *Side) who() string {
-	for _, s := range []string{e.Device, e.Address} {
-		if s != "" {
-			return s
-		}
-	}
-	return "?"
+	return cmp.Or(e.Device, e.Domain, e.Address, "-")
 }
 
 // Flow is what a summary needs of a flow record.
@@ -137,9 +134,8 @@ func (s *Summary) Flow(f *Flow) {
 		m.sent += f.DstBytes
 		m.received += f.SrcBytes
 	}
-	s.services.add(f.Service, "", begun, bytes)
-	t := talk{f.Src.who(), f.Dst.who(), f.Service}
-	s.talks.add(t, label(&f.Dst), begun, bytes)
+	s.services.add(f.Service, begun, bytes)
+	s.talks.add(talk{f.Src.who(), f.Dst.who(), f.Service}, begun, bytes)
 }
 
 // meet takes from a flow what the inventory did not say in this run: of a device
@@ -161,14 +157,6 @@ func (m *machine) meet(e *Side) {
 func passing(address string) bool {
 	a, err := netip.ParseAddr(address)
 	return err != nil || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
-}
-
-// label is by what name an outside end is known.
-func label(e *Side) string {
-	if e.Device != "" {
-		return ""
-	}
-	return e.Domain
 }
 
 // machine finds a device or makes room for it; nil when there is none.
