@@ -38,7 +38,7 @@ func main() {
 	out := flag.String("out", "docs/images/demo.svg", "the picture to write")
 	width := flag.Int("width", 100, "columns of the terminal")
 	reports := flag.Int("reports", 3, "reports to show in full")
-	devices := flag.Int("devices", 5, "devices to show")
+	devices := flag.Int("devices", 3, "devices to show")
 	flag.Parse()
 
 	text, err := run(*monban, *capture, *width)
@@ -81,7 +81,7 @@ func shorten(lines []string, reports, devices int) (kept []string) {
 	section, seen, left := "", 0, 0
 	mark := func(what string) {
 		if left > 0 {
-			kept = append(kept, fmt.Sprintf("\x1b[2m  ⋮ %d more %s\x1b[0m", left, what))
+			kept = append(kept, fmt.Sprintf("\x1b[2m  … %d more %s\x1b[0m", left, what))
 			left = 0
 		}
 	}
