@@ -37,7 +37,7 @@ func benchCapture(b *testing.B, n int, ng bool) string {
 	}
 	info := gopacket.CaptureInfo{Timestamp: time.Unix(1700000000, 0), CaptureLength: len(frame), Length: len(frame)}
 	for i := range n {
-		flow := uint32(i*2654435761) % 5000
+		flow := uint32(uint64(i)*2654435761) % 5000
 		binary.BigEndian.PutUint32(frame[26:], 0x0a000000|flow)
 		binary.BigEndian.PutUint32(frame[30:], 0xc0a80000|flow>>4)
 		binary.BigEndian.PutUint16(frame[34:], uint16(1024+flow))

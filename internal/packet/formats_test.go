@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -184,10 +185,10 @@ func TestPcap(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				c.file.big = big
-				b := cat(c.file.header(), c.file.packet(7, 9, []byte("one"), 60), c.file.packet(math.MaxUint32, 5, nil, 70))
+				b := cat(c.file.header(), c.file.packet(7, 9, []byte("one"), 60), c.file.packet(math.MaxUint32, 5, nil, 70), c.file.packet(8, 0, []byte("lies"), math.MaxUint32))
 				got, damage := shots(t, open(t, put(t, "x", b)))
-				want := []shot{{7e9 + 9*c.frac, "one", 60, 0, 1}, {math.MaxUint32*1e9 + 5*c.frac, "", 70, 0, 1}}
-				if len(got) != 2 || got[0] != want[0] || got[1] != want[1] || damage != nil {
+				want := []shot{{7e9 + 9*c.frac, "one", 60, 0, 1}, {math.MaxUint32*1e9 + 5*c.frac, "", 70, 0, 1}, {8e9, "lies", 4, 0, 1}}
+				if !slices.Equal(got, want) || damage != nil {
 					t.Errorf("got %v, %v, want %v", got, damage, want)
 				}
 			})

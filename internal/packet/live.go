@@ -18,7 +18,7 @@ type LiveConfig struct {
 
 const (
 	defaultBufferMiB = 16
-	maxBufferMiB     = 2048
+	maxBufferMiB     = 1024
 	minSnapLen       = 64
 	maxLive          = 64 // interfaces at a time
 )

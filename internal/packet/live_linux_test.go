@@ -38,7 +38,23 @@ func inNamespace[T testing.TB](t T, f func(t T)) {
 	ip(t, "addr add 10.9.0.1/24 dev va")
 	ip(t, "link set va up")
 	ip(t, "link set vb up")
+	running(t)
 	f(t)
+}
+
+// running waits until both ends have carrier; what is sent before goes nowhere.
+func running(t testing.TB) {
+	t.Helper()
+	for _, name := range []string{"va", "vb"} {
+		for start := time.Now(); ; time.Sleep(time.Millisecond) {
+			if i, err := net.InterfaceByName(name); err == nil && i.Flags&net.FlagRunning != 0 {
+				break
+			}
+			if time.Since(start) > 10*time.Second {
+				t.Fatalf("%s has no carrier", name)
+			}
+		}
+	}
 }
 
 func ip(t testing.TB, args string) {
@@ -67,13 +83,13 @@ func send(t *testing.T, n, size, port int) {
 	}
 }
 
-// collect reads until nothing came for 600 ms, and gives the headers to see.
+// collect reads until nothing came for a second, and gives the headers to see.
 func collect(t *testing.T, s Source, see func(*Frame, *Header)) (n int) {
 	t.Helper()
 	var d Decoder
 	var h Header
 	frames := make([]Frame, 256)
-	for last := time.Now(); time.Since(last) < 600*time.Millisecond; {
+	for last := time.Now(); time.Since(last) < time.Second; {
 		got, err := s.NextBatch(frames)
 		if err != nil {
 			t.Fatal(err)
@@ -263,6 +279,7 @@ func TestLiveInterfaceTakenAway(t *testing.T) {
 		alone := openLive(t, LiveConfig{Interfaces: []string{"vb"}})
 		ip(t, "link set vb down")
 		ip(t, "link set vb up")
+		running(t)
 		send(t, 10, 20, 5) // a link that only flapped goes on
 		if n := collect(t, alone, func(*Frame, *Header) {}); n < 10 {
 			t.Errorf("%d of 10 packets after the link came back", n)

@@ -12,7 +12,7 @@ import "net/netip"
 type Frame struct {
 	Time      int64    // nanoseconds since the Unix epoch
 	Data      []byte   // captured bytes, from the link layer header on
-	WireLen   int      // length on the wire, ≥ len(Data) for a sane capture
+	WireLen   int      // length on the wire, ≥ len(Data) for a sane capture, at most 16 MiB
 	Interface int      // index into the source's Interfaces()
 	Link      LinkType // link layer header type of Data
 }

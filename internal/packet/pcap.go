@@ -95,6 +95,15 @@ func newPcapReader(w *window, name, path string, add declare) (*pcapReader, erro
 	return r, err
 }
 
+// wireLen believes the length on the wire, but where no packet has that many bytes
+// it is what was captured: one lie must not weigh gigabytes in a flow.
+func wireLen(wire, captured uint32) int {
+	if wire > maxCapturedBus {
+		return int(captured)
+	}
+	return int(wire)
+}
+
 // snapLen leaves out limits that are none.
 func snapLen(n uint32) int {
 	if n >= maxCaptured {
@@ -144,7 +153,7 @@ func (r *pcapReader) parse(frames []Frame) (n, want int, err error) {
 		f := &frames[n]
 		f.Time = int64(word(h, big))*1e9 + int64(word(h[4:], big))*r.frac
 		f.Data = b[start:end:end]
-		f.WireLen = int(wire)
+		f.WireLen = wireLen(wire, captured)
 		f.Interface, f.Link = r.iface, r.link
 		at = end
 		n++

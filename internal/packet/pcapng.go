@@ -233,7 +233,7 @@ func (r *pcapngReader) body(kind uint32, b []byte, f *Frame) (bool, error) {
 }
 
 func (r *pcapngReader) packet(f *Frame, id uint32, b []byte, head int) (bool, error) {
-	if int(id) >= len(r.ifaces) {
+	if id >= uint32(len(r.ifaces)) {
 		return false, fmt.Errorf("a packet of interface %d, where only %d are declared", id, len(r.ifaces))
 	}
 	i := &r.ifaces[id]
@@ -249,7 +249,7 @@ func (r *pcapngReader) packet(f *Frame, id uint32, b []byte, head int) (bool, er
 	}
 	end := head + int(captured)
 	f.Data = b[head:end:end]
-	f.WireLen = int(word(b[12:], r.big))
+	f.WireLen = wireLen(word(b[12:], r.big), captured)
 	f.Interface, f.Link = i.index, i.link
 	r.last = f.Time
 	return true, nil
@@ -269,7 +269,7 @@ func (r *pcapngReader) simple(f *Frame, b []byte) (bool, error) {
 		return false, fmt.Errorf("a packet of %d bytes in a block that has room for %d", captured, len(b)-4)
 	}
 	end := 4 + int(captured)
-	*f = Frame{Time: r.last, Data: b[4:end:end], WireLen: int(wire), Interface: i.index, Link: i.link}
+	*f = Frame{Time: r.last, Data: b[4:end:end], WireLen: wireLen(wire, captured), Interface: i.index, Link: i.link}
 	return true, nil
 }
 
@@ -316,8 +316,8 @@ func (r *pcapngReader) declare(b []byte) error {
 }
 
 func (r *pcapngReader) stats(b []byte) {
-	id := int(word(b, r.big))
-	if id >= len(r.ifaces) {
+	id := word(b, r.big)
+	if id >= uint32(len(r.ifaces)) {
 		return
 	}
 	var lost uint64

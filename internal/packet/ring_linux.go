@@ -102,7 +102,7 @@ func (r *ring) open(iface *net.Interface, c LiveConfig) error {
 	if err := r.attach(program); err != nil {
 		return err
 	}
-	r.blocks = c.BufferMiB << 20 / blockSize
+	r.blocks = c.BufferMiB * (1 << 20 / blockSize)
 	const frame = 2048 // of no meaning to version 3, but checked
 	req := unix.TpacketReq3{
 		Block_size: blockSize, Block_nr: uint32(r.blocks), Frame_size: frame,
