@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -195,25 +196,27 @@ func render(modules []*module) []byte {
 	fmt.Fprintln(&b, "| Module | Version | Licence | Text |")
 	fmt.Fprintln(&b, "|---|---|---|---|")
 
+	// A text is known by its hash, so that a module more or less changes little here.
 	var texts []string
-	number := map[string]int{}
+	seen := map[string]bool{}
 	for _, m := range modules {
 		var refs []string
 		for _, name := range slices.Sorted(maps.Keys(m.texts)) {
 			text := m.texts[name]
-			if number[text] == 0 {
+			if !seen[text] {
+				seen[text] = true
 				texts = append(texts, text)
-				number[text] = len(texts)
 			}
-			ref := fmt.Sprintf("[%d](#text-%[1]d)", number[text])
-			if !slices.Contains(refs, ref) {
+			if ref := fmt.Sprintf("[%s](#text-%[1]s)", hash(text)); !slices.Contains(refs, ref) {
 				refs = append(refs, ref)
 			}
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", m.path, m.version, strings.Join(m.licences, ", "), strings.Join(refs, ", "))
 	}
-	for i, text := range texts {
-		fmt.Fprintf(&b, "\n## Text %d\n\n~~~~text\n%s\n~~~~\n", i+1, text)
+	for _, text := range texts {
+		fmt.Fprintf(&b, "\n## Text %s\n\n~~~~text\n%s\n~~~~\n", hash(text), text)
 	}
 	return b.Bytes()
 }
+
+func hash(text string) string { return fmt.Sprintf("%.4x", sha256.Sum256([]byte(text))) }
