@@ -36,37 +36,43 @@ type side struct {
 }
 
 // entry is one live flow. It holds no pointers, so that the garbage collector
-// never walks the slab.
+// never walks the slab. It is four cache lines long, and what every packet needs
+// is in the first three.
 type entry struct {
-	key         key
+	key       key
+	hash      uint32
+	touched   uint32 // table clock of the last packet, seconds
+	last      int64
+	src       uint8 // which side is the initiator
+	lastData  uint8 // side of the last payload plus one
+	sizeCount uint8
+	guessed   bool
+	closing   bool
+	noted     bool
+	live      bool
+
+	side     [2]side // 0 is lo, 1 is hi
+	start    int64
+	since    int64   // first packet since the last record
+	message  int64   // start of the initiator's last message
+	mean, m2 float32 // Welford's running mean and squares of the message intervals, seconds
+	messages uint32
+	sizes    [4]int16
+
 	id          uint64
-	start, last int64
-	since       int64 // first packet since the last record
-	message     int64 // start of the initiator's last message
-	hash        uint32
-	touched     uint32  // table clock of the last packet, seconds
-	report      uint32  // table clock of the next report
-	due         uint32  // wheel slot holds the entry until then
-	prev, next  int32   // neighbours in the wheel slot, -1 at the ends
-	side        [2]side // 0 is lo, 1 is hi
+	report      uint32 // table clock of the next report
+	due         uint32 // wheel slot holds the entry until then
+	prev, next  int32  // neighbours in the wheel slot, -1 at the ends
+	part        uint32
+	fragments   uint32
 	srcMAC      packet.MAC
 	dstMAC      packet.MAC
 	vlan, inner uint16
 	iface       uint16
-	sizes       [4]int16
-	messages    uint32
-	mean, m2    float32 // Welford's running mean and squares of the message intervals, seconds
-	part        uint32
-	fragments   uint32
 	icmpType    uint8
 	icmpCode    uint8
-	sizeCount   uint8
-	src         uint8 // which side is the initiator
-	guessed     bool
-	lastData    uint8 // side of the last payload plus one
-	closing     bool
-	noted       bool
-	live        bool
+
+	_ [12]byte // to four cache lines
 }
 
 const (
@@ -102,6 +108,7 @@ type Table struct {
 	rec      Record
 	sizeBuf  [4]int64
 	stats    Stats
+	ahead    ahead
 }
 
 // NewTable makes a table that hands every record to emit. The record is reused:
@@ -140,12 +147,10 @@ func (t *Table) at(i int32) *entry { return &t.chunks[i>>chunkBits][i&(chunkSize
 
 // Add counts one packet and returns the slot of its flow, valid until the next Add.
 func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
+	l := t.lookup(h)
 	t.advance(h.Time)
 	t.stats.Packets++
-	var k key
-	from := t.keyOf(h, &k)
-	hash := uint32(k.hash(&t.seed))
-	slot = t.find(&k, hash)
+	slot = t.find(&l.key, l.hash)
 	if slot >= 0 {
 		e := t.at(slot)
 		if e.closing && h.Proto == packet.ProtoTCP && h.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
@@ -154,9 +159,9 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 		}
 	}
 	if slot < 0 {
-		slot = t.insert(&k, hash, h, from, iface)
+		slot = t.insert(&l.key, l.hash, h, l.from, iface)
 	}
-	t.count(slot, h, from)
+	t.count(slot, h, l.from)
 	return slot
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/monban/monban/internal/packet"
 )
@@ -223,6 +224,12 @@ func TestNotesAndHurry(t *testing.T) {
 	}
 	if len(table.notes) != 0 {
 		t.Error("notes are left behind")
+	}
+}
+
+func TestEntryIsFourCacheLines(t *testing.T) {
+	if n := unsafe.Sizeof(entry{}); n != 256 {
+		t.Errorf("%d bytes", n)
 	}
 }
 

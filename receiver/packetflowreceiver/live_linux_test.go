@@ -160,15 +160,6 @@ func TestLiveIdleCostsNothing(t *testing.T) {
 	}
 }
 
-func cpu(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 func TestLiveInterfaceTakenAway(t *testing.T) {
 	if !inNamespace(t) {
 		return

@@ -19,7 +19,8 @@ const (
 // by any.
 type meter struct {
 	decoder   packet.Decoder
-	header    packet.Header
+	headers   [flow.Ahead]packet.Header
+	ifaces    [flow.Ahead]int
 	table     *flow.Table
 	inspector *app.Inspector
 	out       *batch
@@ -65,28 +66,43 @@ func (m *meter) setInterfaces(all []packet.Interface) {
 	m.table.SetInterfaces(m.names)
 }
 
-// add meters the packets of one read.
+// add meters the packets of one read, some at a time, so that the table can look
+// ahead.
 func (m *meter) add(frames []packet.Frame) {
+	for len(frames) > 0 {
+		n := min(len(frames), flow.Ahead)
+		m.some(frames[:n])
+		frames = frames[n:]
+	}
+}
+
+func (m *meter) some(frames []packet.Frame) {
+	n := 0
 	for i := range frames {
 		f := &frames[i]
 		m.now.bytes += uint64(f.WireLen)
-		if f.Time > m.now.last {
-			m.now.last = f.Time
-		}
+		m.now.last = max(m.now.last, f.Time)
 		if f.Time < m.now.first || m.now.packets == 0 {
 			m.now.first = f.Time
 		}
 		m.now.packets++
-		if why := m.decoder.Decode(f, &m.header); why != packet.OK {
+		if why := m.decoder.Decode(f, &m.headers[n]); why != packet.OK {
 			m.now.refused[why]++
 			continue
 		}
-		slot := m.table.Add(&m.header, f.Interface)
+		m.ifaces[n] = f.Interface
+		n++
+	}
+	headers := m.headers[:n]
+	m.table.Expect(headers)
+	for i := range headers {
+		h, iface := &headers[i], m.ifaces[i]
+		slot := m.table.Add(h, iface)
 		name := ""
 		if len(m.names) > 1 {
-			name = m.names[f.Interface]
+			name = m.names[iface]
 		}
-		m.inspector.Packet(&m.header, name, m.table, slot)
+		m.inspector.Packet(h, name, m.table, slot)
 	}
 }
 
