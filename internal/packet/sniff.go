@@ -157,22 +157,22 @@ func text(b []byte) bool {
 	return true
 }
 
-// looksERF follows two ERF records, which have no magic number.
+// looksERF follows two ERF records, which have no magic number. The upper half of
+// their little-endian timestamps is seconds.
 func looksERF(b []byte) bool {
 	for range 2 {
 		if len(b) < 16 {
 			return false
 		}
+		sec := binary.LittleEndian.Uint32(b[4:])
 		kind, size := b[8]&0x7f, int(binary.BigEndian.Uint16(b[10:]))
-		if kind == 0 || kind > 48 || size < 16 {
+		if sec < 631152000 || sec > 4102444800 || kind == 0 || kind > 48 || size < 16 { // 1990 to 2100
 			return false
 		}
 		if size >= len(b) {
-			break
+			return true
 		}
 		b = b[size:]
 	}
-	// The low half of the timestamp is a fraction, the high half seconds, little-endian.
-	sec := binary.LittleEndian.Uint32(b[4:])
-	return sec > 631152000 && sec < 4102444800 // 1990 to 2100
+	return true
 }
