@@ -44,6 +44,7 @@ type Engine struct {
 	devices map[string]*model
 
 	now      int64   // latest data time, Unix nanoseconds
+	ahead    int64   // latest data time before the clock was set back
 	restored bool    // now is of an earlier run
 	watched  float64 // seconds the site was watched, pauses left out
 	blind    float64 // of these, seconds in which nobody at all was heard
@@ -54,6 +55,8 @@ type Engine struct {
 	claims  claims
 	victims map[string]*victim
 	foreign map[netip.Addr]*contacts // outside addresses that try ours
+	// contacts is how many tried places all sources hold.
+	contacts int
 	// Evicted counts devices forgotten for lack of room.
 	Evicted uint64
 }
@@ -103,12 +106,16 @@ const lull = 120
 
 func (e *Engine) advance(now int64) {
 	const late = 3600e9 // a record may end before the latest by a timeout, not by more: the clock was set back
-	if now <= e.now && now > e.now-late {
+	if now < 0 || now <= e.now && now > e.now-late {
 		return
 	}
 	if now < e.now {
+		e.ahead = max(e.ahead, e.now)
 		e.now, e.restored = now, false
 		return
+	}
+	if e.ahead > 0 && now >= e.ahead { // set right again: what lies between was watched already
+		e.now, e.ahead = e.ahead, 0
 	}
 	if e.now != 0 && !e.restored {
 		gap := math.Min(float64(now-e.now)/1e9, maxPause)
@@ -122,24 +129,13 @@ func (e *Engine) model(id string, at int64) *model {
 	m := e.devices[id]
 	if m == nil {
 		if len(e.devices) >= e.cfg.MaxDevices {
-			e.forgetOne()
+			e.forgetDevices()
 		}
 		m = &model{ID: id, Since: e.watched, First: at}
 		e.devices[id] = m
 	}
 	m.Seen, m.Last = e.watched, max(m.Last, at)
 	return m
-}
-
-func (e *Engine) forgetOne() {
-	var oldest *model
-	for _, m := range e.devices {
-		if oldest == nil || m.Seen < oldest.Seen {
-			oldest = m
-		}
-	}
-	delete(e.devices, oldest.ID)
-	e.Evicted++
 }
 
 // Len is the number of devices held.
@@ -156,6 +152,9 @@ const (
 // Flow judges one flow record, learns from it unless it looks like an attack,
 // and leaves its verdict in r.Anomaly.
 func (e *Engine) Flow(r *flow.Record) {
+	if r.Start < 0 || r.End < 0 {
+		return // before 1970: no packet is
+	}
 	e.advance(r.End)
 	e.flows++
 	var v verdict
@@ -211,6 +210,9 @@ func (e *Engine) Sighting(s *app.Sighting) {
 // Device judges an inventory event: a device that appears after the site has
 // settled is told once.
 func (e *Engine) Device(r *device.Record) {
+	if r.ID == "" {
+		return
+	}
 	e.advance(r.Time)
 	quiet, known := e.newest, e.devices[r.ID] != nil
 	m := e.model(r.ID, r.Time)
@@ -266,7 +268,7 @@ func (e *Engine) settled() bool {
 // the data's time; it returns what it found.
 func (e *Engine) Tick(now int64) []Observation {
 	e.advance(now)
-	if e.now-e.ticked < int64(10e9) {
+	if d := e.now - e.ticked; d >= 0 && d < int64(10e9) {
 		return nil
 	}
 	e.ticked = e.now

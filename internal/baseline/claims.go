@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -51,7 +52,9 @@ func (c *claims) said(a netip.Addr, mac packet.MAC, watch float64) (o *owner, co
 	switch {
 	case o == nil:
 		if len(c.owners) >= maxClaims {
-			c.forget(watch)
+			makeRoom(c.owners, 8, func(a, b entry[netip.Addr, *owner]) int {
+				return cmp.Or(cmp.Compare(a.value.spoke, b.value.spoke), a.key.Compare(b.key))
+			})
 		}
 		c.owners[a] = &owner{mac: mac, spoke: watch}
 		return nil, false
@@ -68,17 +71,6 @@ func (c *claims) said(a netip.Addr, mac packet.MAC, watch float64) (o *owner, co
 	o.claimed = o.claimed && o.rival == mac
 	o.rival, o.rivalAt = mac, watch
 	return o, again
-}
-
-func (c *claims) forget(watch float64) {
-	for a, o := range c.owners {
-		if watch-o.spoke > 3600 || len(c.owners) >= maxClaims {
-			delete(c.owners, a)
-		}
-		if len(c.owners) < maxClaims*9/10 {
-			return
-		}
-	}
 }
 
 // speak judges the source address of a flow that came straight from a device.

@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -106,7 +107,9 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 	x := e.victims[key]
 	if x == nil {
 		if len(e.victims) >= maxVictims {
-			e.forgetVictims()
+			makeRoom(e.victims, 8, func(a, b entry[string, *victim]) int {
+				return cmp.Or(cmp.Compare(a.value.last, b.value.last), cmp.Compare(a.value.total, b.value.total), cmp.Compare(a.key, b.key))
+			})
 		}
 		x = &victim{second: r.Start / 1e9}
 		e.victims[key] = x
@@ -131,20 +134,6 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 		Seen:     fmt.Sprintf("%s opened %d connections without payload to %s of %s within %d seconds", who, n, service(r), peer(&r.Dst), floodWindow)})
 }
 
-func (e *Engine) forgetVictims() {
-	for k, x := range e.victims {
-		if e.watched-x.last > floodWindow {
-			delete(e.victims, k)
-		}
-	}
-	for k := range e.victims { // all busy: any will do, it comes back if it matters
-		if len(e.victims) < maxVictims {
-			break
-		}
-		delete(e.victims, k)
-	}
-}
-
 // forgetIdle drops what only attacks fill, so that it never grows for long.
 func (e *Engine) forgetIdle() {
 	for k, x := range e.victims {
@@ -154,7 +143,13 @@ func (e *Engine) forgetIdle() {
 	}
 	for a, c := range e.foreign {
 		if e.watched-c.at > 2*scanHalfLife {
+			c.clear(&e.contacts)
 			delete(e.foreign, a)
+		}
+	}
+	for _, m := range e.devices {
+		if e.watched-m.contacts.at > 2*scanHalfLife {
+			m.contacts.clear(&e.contacts)
 		}
 	}
 }

@@ -122,6 +122,25 @@ func TestClockSetBack(t *testing.T) {
 	if found := s.minute(); len(found) > 0 {
 		t.Errorf("usual work after the clock was set right: %v", found)
 	}
+	if d := s.status(sensor).Watched - x.Watched; d > 2000 {
+		t.Errorf("to set the clock right counts as %g s", d)
+	}
+}
+
+func TestTwoClocksDoNotMultiplyTheWatch(t *testing.T) {
+	s := newSite(t)
+	s.work(time.Hour)
+	before := s.watched
+	for range 100 { // two probes, one of which is a year behind
+		s.wait(time.Second)
+		s.judge(s.talk(sensor, broker, 1883))
+		r := s.talk(panel, controller, 502)
+		r.Start, r.Since, r.End = r.Start-365*24*3600e9, r.Since-365*24*3600e9, r.End-365*24*3600e9
+		s.Flow(r)
+	}
+	if d := s.watched - before; d > 210 {
+		t.Errorf("a hundred seconds count as %g", d)
+	}
 }
 
 func TestLateRecordsDoNotMoveTheClock(t *testing.T) {

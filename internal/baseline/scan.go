@@ -1,6 +1,7 @@
 package baseline
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -22,8 +23,9 @@ const (
 	scanHalfLife  = 600.0              // seconds
 	scanHosts     = 5
 	scanPorts     = 5
-	maxContacts   = 2048
-	arpTargets    = 16 // never-answered addresses asked for within arpWindow
+	maxContacts   = 2048    // of one source
+	maxAll        = 1 << 19 // of all sources, about 60 MB
+	arpTargets    = 16      // never-answered addresses asked for within arpWindow
 	arpWindow     = 10.0
 	maxForeign    = 4096
 )
@@ -42,23 +44,28 @@ type contacts struct {
 	tried  map[contact]struct{}
 	byPort map[uint16]int     // hosts tried on a port, pings under 0
 	byHost map[netip.Addr]int // ports tried on a host
-	total  int
 }
 
-func (c *contacts) decay(watch float64) {
+// clear forgets what was tried. All is the number of contacts that all sources hold.
+func (c *contacts) clear(all *int) {
+	*all -= len(c.tried)
+	*c = contacts{at: c.at}
+}
+
+func (c *contacts) decay(watch float64, all *int) {
 	if d := watch - c.at; d > 2*scanHalfLife {
-		*c = contacts{}
+		c.clear(all)
 	} else if d > 0 {
 		c.score *= math.Exp2(-d / scanHalfLife)
 	}
 	c.at = watch
 }
 
-func (c *contacts) fail(k contact) {
-	c.total++
-	if _, twice := c.tried[k]; twice || len(c.tried) >= maxContacts {
+func (c *contacts) fail(k contact, all *int) {
+	if _, twice := c.tried[k]; twice || len(c.tried) >= maxContacts || *all >= maxAll && len(c.tried) >= 2*scanHosts {
 		return
 	}
+	*all++
 	if c.tried == nil {
 		c.tried, c.byPort, c.byHost = map[contact]struct{}{}, map[uint16]int{}, map[netip.Addr]int{}
 	}
@@ -101,10 +108,10 @@ func (e *Engine) scans(v *verdict, src *model, r *flow.Record) {
 	if src != nil && src.Grains[peerOut].Keys[service(r)+" "+place(&r.Dst)].usual() {
 		return // an old acquaintance that is away
 	}
-	c.decay(e.watched)
+	c.decay(e.watched, &e.contacts)
 	k := contact{r.Dst.Addr, r.Dst.Port, r.Proto == packet.ProtoICMP}
 	if bad {
-		c.fail(k)
+		c.fail(k, &e.contacts)
 	} else if _, tried := c.tried[k]; !tried && handshake(r) && len(r.FirstSizes) > 0 {
 		c.score = math.Max(0, c.score-contactWeight)
 	}
@@ -144,8 +151,15 @@ func (e *Engine) contactsOf(src *model, r *flow.Record, bad bool) (c *contacts, 
 	}
 	c = e.foreign[r.Src.Addr]
 	if c == nil {
-		if !bad || len(e.foreign) >= maxForeign {
+		if !bad {
 			return nil, "", ""
+		}
+		if len(e.foreign) >= maxForeign {
+			for _, d := range makeRoom(e.foreign, 8, func(a, b entry[netip.Addr, *contacts]) int {
+				return cmp.Or(cmp.Compare(a.value.at, b.value.at), a.key.Compare(b.key))
+			}) {
+				d.value.clear(&e.contacts)
+			}
 		}
 		c = &contacts{at: e.watched}
 		e.foreign[r.Src.Addr] = c

@@ -61,6 +61,9 @@ func (e *Engine) Restore(data []byte) error {
 	if len(devices) > e.cfg.MaxDevices {
 		return fmt.Errorf("the learned state has %d devices, max_devices is %d", len(devices), e.cfg.MaxDevices)
 	}
+	for _, m := range e.devices {
+		m.contacts.clear(&e.contacts)
+	}
 	e.devices, e.now, e.watched, e.blind, e.newest, e.flows, e.restored = devices, s.Now, s.Watched, s.Blind, s.Newest, s.Flows, true
 	return nil
 }
@@ -231,7 +234,7 @@ func (e *Engine) Approve(id, key string) error {
 // key "all" forgets the device's whole baseline instead, and learning begins anew.
 func (e *Engine) Remove(id, key string) error {
 	if m := e.devices[id]; m != nil && key == "all" {
-		e.devices[id] = &model{ID: m.ID, Name: m.Name, Address: m.Address, Router: m.Router, Since: e.watched, Seen: e.watched, First: m.First, Last: m.Last}
+		e.devices[id] = &model{ID: m.ID, Name: m.Name, Address: m.Address, Router: m.Router, Since: e.watched, Seen: e.watched, First: m.First, Last: m.Last, contacts: m.contacts}
 		return nil
 	}
 	return e.each(id, key, func(m *model, s *seen) { s.Removed, s.Approved, s.Pending = true, false, 0 }, nil)
