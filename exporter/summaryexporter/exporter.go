@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/zap"
 
 	"github.com/monban/monban/internal/app"
 	"github.com/monban/monban/internal/baseline"
@@ -27,9 +28,10 @@ import (
 )
 
 type summaryExporter struct {
-	cfg *Config
-	out io.Writer
-	now func() time.Time
+	cfg    *Config
+	out    io.Writer
+	logger *zap.Logger
+	now    func() time.Time
 
 	mu      sync.Mutex // two pipelines share the exporter
 	summary *summary.Summary
@@ -38,7 +40,7 @@ type summaryExporter struct {
 }
 
 func newExporter(cfg *Config, out io.Writer) *summaryExporter {
-	e := &summaryExporter{cfg: cfg, out: out, now: time.Now}
+	e := &summaryExporter{cfg: cfg, out: out, logger: zap.NewNop(), now: time.Now}
 	e.summary = summary.New(e.now().UnixNano())
 	return e
 }
@@ -191,6 +193,8 @@ func (e *summaryExporter) shutdown(context.Context) error {
 	}
 	e.printed = true
 	if err := e.print(e.summary.Text(e.options())); err != nil {
+		run.SetExitCode(run.ExitError) // or fail_on's code would hide it
+		e.logger.Error("The summary could not be printed.", zap.Error(err))
 		return fmt.Errorf("printing the summary: %w", err)
 	}
 	return nil

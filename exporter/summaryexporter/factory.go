@@ -29,6 +29,7 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 		out = os.Stderr
 	}
 	e := newExporter(cfg, out)
+	e.logger = set.Logger
 	return exporterhelper.NewLogs(ctx, set, config, e.consume,
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
 		exporterhelper.WithStart(e.start),

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
+
+	"github.com/monban/monban/internal/run"
 )
 
 // State is what a component has to keep.
@@ -109,6 +111,9 @@ func (k *Keeper) Close(ctx context.Context, s State) error {
 	}
 	k.client = nil
 	if err != nil {
+		// Not left to the caller: an exit code of its own (fail_on) would hide the error it returns.
+		k.log.Error("The learned state could not be saved; the next start goes on from the save before.", zap.Error(err))
+		run.SetExitCode(run.ExitError)
 		return fmt.Errorf("saving the learned state: %w", err)
 	}
 	return nil

@@ -172,6 +172,7 @@ func (s *Summary) showHints(p *page) {
 	add := func(format string, args ...any) { hints = append(hints, fmt.Sprintf(format, args...)) }
 	learned, with := s.learned()
 	switch {
+	case h.State != "" && p.Broken: // it may not have been saved
 	case h.State != "":
 		add("What was learned is kept in %s. `monban --config learned:%s` lists it.", h.State, h.State)
 	case learned < with:

@@ -12,7 +12,7 @@ type Options struct {
 	Unicode bool           // lines and signs beyond ASCII
 	Zone    *time.Location // of all times
 	Now     int64          // wall clock, Unix nanoseconds
-	Broken  bool           // the run broke off with an error
+	Broken  bool           // the run broke off with an error, or could not write all it had to
 	Hints   Hints
 }
 

@@ -35,7 +35,7 @@ func (s *Summary) Text(o Options) string {
 	s.showHints(p)
 	if p.Broken {
 		p.line()
-		p.text("The run broke off, as the error says: this is what was seen until then.", 0, red)
+		p.text("Something failed, as the error says: this may not be everything.", 0, red)
 	} else if s.flows > 0 || len(s.reports) > 0 {
 		p.line()
 		text, st := s.verdict()
