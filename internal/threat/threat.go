@@ -27,6 +27,7 @@ const (
 	idle     = 300e9 // an incident ends after so long without evidence
 	patience = 2e9   // a first report waits so long for its class to become clear
 	again    = 60e9  // updates are at least so far apart
+	late     = 3600e9
 )
 
 const (
@@ -35,7 +36,8 @@ const (
 	maxActors    = 32
 	maxCommunity = 16
 	maxNames     = 65536
-	clearMargin  = 1.5 // nats between the first class and the second
+	maxStrength  = 10.0 // nats; the baseline gives at most 8
+	clearMargin  = 1.5  // nats between the first class and the second
 )
 
 // Engine holds the open incidents of a site. It is not safe for concurrent use.
@@ -58,6 +60,7 @@ type incident struct {
 	Family    string
 	Actors    []string // devices by which evidence finds the incident, at most maxActors
 	Kinds     map[string]*kind
+	Heard     int64 // when evidence last came, which for a flow is after its end
 	Published int64 // when the last revision was written, 0 for never
 	Dirty     bool  // evidence came since
 }
@@ -69,7 +72,6 @@ type kind struct {
 	Device   string // who acted, by the strongest
 	Expected string
 	Seen     string
-	Subjects map[string]bool
 }
 
 // Name tells the engine what a device is called.
@@ -123,9 +125,18 @@ func (e *Engine) Tick(at int64) { e.advance(at) }
 // advance moves the clock, also back when the data's clock was set back by more
 // than the lateness that flow timeouts explain.
 func (e *Engine) advance(at int64) {
-	if at > e.now || at < e.now-3600e9 {
+	if at > e.now || at >= 0 && at < e.now-late {
 		e.now = at
 	}
+}
+
+// since is how long ago a time is; what lies in the future is from before the
+// clock was set back, and long ago.
+func (e *Engine) since(at int64) int64 {
+	if d := e.now - at; d >= -late {
+		return d
+	}
+	return math.MaxInt64
 }
 
 // evidence adds the reasons of one event to the incident that they belong to:
@@ -134,11 +145,10 @@ func (e *Engine) advance(at int64) {
 func (e *Engine) evidence(at int64, reasons []event.Reason, ends ...string) *incident {
 	lead, best := -1, 0.0
 	for i, r := range reasons {
-		w := weights[r.Kind]
-		if len(w) == 0 {
+		if !sound(r) {
 			continue
 		}
-		if s := w[0].nats * r.Strength; lead < 0 || s > best {
+		if s := weights[r.Kind][0].nats * r.Strength; lead < 0 || s > best {
 			lead, best = i, s
 		}
 	}
@@ -159,12 +169,20 @@ func (e *Engine) evidence(at int64, reasons []event.Reason, ends ...string) *inc
 		return nil
 	}
 	for _, r := range reasons {
-		in.add(r)
+		if sound(r) {
+			in.add(r)
+		}
 	}
 	in.Report.Last = max(in.Report.Last, at)
 	in.Report.First = min(in.Report.First, at)
-	in.Dirty = true
+	in.Heard, in.Dirty = e.now, true
 	return in
+}
+
+// sound reports whether a reason can count: records may come from elsewhere, and
+// hold anything.
+func sound(r event.Reason) bool {
+	return len(weights[r.Kind]) > 0 && r.Device != "" && r.Strength > 0 && r.Strength <= maxStrength
 }
 
 // incident finds the open incident of these actors, or opens one.
@@ -233,13 +251,10 @@ func reportID(actor, family string, at int64) string {
 func (in *incident) add(r event.Reason) {
 	k := in.Kinds[r.Kind]
 	if k == nil {
-		k = &kind{Expected: r.Expected, Subjects: map[string]bool{}}
+		k = &kind{Expected: r.Expected}
 		in.Kinds[r.Kind] = k
 	}
 	k.N++
-	if len(k.Subjects) < 256 {
-		k.Subjects[r.Subject] = true
-	}
 	if r.Strength >= k.Strength {
 		k.Strength, k.Seen, k.Device = r.Strength, r.Seen, r.Device
 	}
@@ -249,7 +264,7 @@ func (in *incident) add(r event.Reason) {
 // updates, and ends. Call it after each batch.
 func (e *Engine) Reports() []Report {
 	e.open = slices.DeleteFunc(e.open, func(in *incident) bool {
-		ended := e.now-in.Report.Last > idle
+		ended := e.since(in.Heard) > idle
 		e.tell(in, ended, false)
 		if ended {
 			e.close(in)
@@ -291,10 +306,10 @@ func (e *Engine) tell(in *incident, ended, flush bool) {
 	switch {
 	case ended || flush:
 	case in.Published == 0:
-		if rank[0].score-rank[1].score < clearMargin && e.now-in.Report.First < patience {
+		if rank[0].score-rank[1].score < clearMargin && e.since(in.Report.First) < patience {
 			return
 		}
-	case e.now-in.Published < again:
+	case e.since(in.Published) < again:
 		return
 	}
 	in.Published, in.Dirty = e.now, false
@@ -447,7 +462,7 @@ func (e *Engine) Restore(data []byte) error {
 			return errors.New("reading the saved incidents: an incident makes no sense")
 		}
 		for _, k := range in.Kinds {
-			if k == nil || k.Subjects == nil {
+			if k == nil || !(k.Strength >= 0 && k.Strength <= maxStrength) {
 				return errors.New("reading the saved incidents: an incident makes no sense")
 			}
 		}
