@@ -37,15 +37,13 @@ demo: build ## learn a small plant from a capture, and find five events in it
 
 .PHONY: test
 test: tools ## everything that must hold before a change goes in
-	$(MAKE) vet
-	$(MAKE) lint
-	$(MAKE) check-generated
-	$(MAKE) vulnerabilities
-	$(MAKE) unit
+	@failed=; for step in vet lint check-generated vulnerabilities unit; do \
+		echo "== $$step"; $(MAKE) --no-print-directory $$step || failed="$$failed $$step"; done; \
+	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
 .PHONY: tools
-tools: ## fetch the modules and tools that the tests need
-	$(GO) mod download
+tools: ## fetch what the tests need
+	@internal/tools/install.sh
 
 .PHONY: vet
 vet:
@@ -75,6 +73,7 @@ generate: ## write all generated files again
 
 .PHONY: check-generated
 check-generated: ## go.mod, manifest and generated files must agree
+	$(GO) -C internal/tools test ./...
 	$(GO) -C internal/tools build -o ../../$(CACHE)/drift ./drift
 	$(CACHE)/drift
 	internal/tools/check-generated.sh
@@ -84,8 +83,8 @@ vendors: ## the table of hardware vendors again, from the npm registry
 	$(GO) generate -run='vendors\.bin' ./internal/oui
 
 .PHONY: bench
-bench: ## benchmarks of the hot paths
-	$(GO) test -run='^$$' -bench=. -benchmem $(shell grep -rl --include=*_test.go '^func Benchmark' . | xargs -n1 dirname | sort -u)
+bench: build ## benchmarks of the hot paths, and the binary beside other flow meters where they are
+	MONBAN_BINARY=$(abspath $(BINARY)) testbed/bench/run.sh
 
 .PHONY: quality
 quality: ## what is found in labelled captures, with figures

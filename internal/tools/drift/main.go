@@ -126,7 +126,7 @@ func check(root string) (wrong []string, err error) {
 				say("go.mod: %s is %s, and the Collector's train is %s and %s; run `go get %[1]s@%s`", m, got, beta, v1, want)
 			}
 		case strings.HasPrefix(m, contrib):
-			if got != beta && got != named[m] && !older(m, got, named) {
+			if got != beta && !older(got, named) {
 				say("go.mod: %s is %s, and the Collector's train is %s", m, got, beta)
 			}
 		}
@@ -134,9 +134,9 @@ func check(root string) (wrong []string, err error) {
 	return wrong, nil
 }
 
-// older reports whether m belongs to an older train that the manifest has a module of, as when
+// older reports whether a version is of another train that the manifest names a module of, as when
 // one component was not released in the newest.
-func older(_, version string, named map[string]string) bool {
+func older(version string, named map[string]string) bool {
 	for _, v := range named {
 		if v == version {
 			return true
