@@ -25,14 +25,15 @@ type Chain struct {
 	Baseline *baseline.Engine
 	Threat   *threat.Engine
 
-	Reports  map[string]threat.Report // latest revision of each
-	First    map[string]threat.Report // first revision of each
-	Order    []string                 // ids of reports as they came
-	Unusual  map[string]int           // records by kind of evidence
-	Packets  uint64
-	Records  uint64
-	OnFlow   func(*flow.Record)
-	OnReport func(threat.Report)
+	Reports map[string]threat.Report // latest revision of each
+	First   map[string]threat.Report // first revision of each
+	Order   []string                 // ids of reports as they came
+	Unusual map[string]int           // records by kind of evidence
+	Packets uint64
+	Records uint64
+	New     []string // ids of devices told as new, in order
+
+	checked int64 // when learning was last re-estimated
 }
 
 // New makes a chain that knows nothing.
@@ -93,10 +94,7 @@ func (c *Chain) flow(r *flow.Record) {
 		c.device(d)
 	}
 	c.Baseline.Flow(r)
-	if c.OnFlow != nil {
-		c.OnFlow(r)
-	}
-	c.count(r.End, &r.Anomaly)
+	c.count(&r.Anomaly)
 	if r.Anomaly.Score > 0 {
 		c.Threat.Flow(r)
 	}
@@ -109,30 +107,59 @@ func (c *Chain) sighting(s *app.Sighting) {
 	}
 	s.Anomaly = event.Anomaly{}
 	c.Baseline.Sighting(s)
-	c.count(s.Time, &s.Anomaly)
+	c.count(&s.Anomaly)
 	c.Threat.Event(s.Time, &s.Anomaly)
 }
 
 func (c *Chain) device(d device.Record) {
+	if d.Change == device.New {
+		c.New = append(c.New, d.ID)
+	}
 	c.Threat.Name(d.ID, d.Name)
 	c.Baseline.Device(&d)
-	c.count(d.Time, &d.Anomaly)
+	c.count(&d.Anomaly)
 	c.Threat.Event(d.Time, &d.Anomaly)
 }
 
 func (c *Chain) tick(now int64) {
+	if now-c.checked >= 10e9 || now < c.checked {
+		c.checked = now
+		c.Baseline.Learned()
+	}
 	for _, o := range c.Baseline.Tick(now) {
-		c.count(o.Time, &o.Anomaly)
+		c.count(&o.Anomaly)
 		c.Threat.Event(o.Time, &o.Anomaly)
 	}
 	c.Threat.Tick(now)
 	c.reports(c.Threat.Reports())
 }
 
-func (c *Chain) count(_ int64, a *event.Anomaly) {
+func (c *Chain) count(a *event.Anomaly) {
 	for _, r := range a.Reasons {
 		c.Unusual[r.Kind]++
 	}
+}
+
+// Restart does what a restart of the process does: what is kept in the storage goes
+// through its saved form, all else is gone.
+func (c *Chain) Restart() error {
+	next := New(c.Home...)
+	for _, x := range []struct{ from, to state }{{c.Devices, next.Devices}, {c.Baseline, next.Baseline}, {c.Threat, next.Threat}} {
+		data, err := x.from.Snapshot()
+		if err != nil {
+			return err
+		}
+		if err := x.to.Restore(data); err != nil {
+			return err
+		}
+	}
+	c.Devices, c.Baseline, c.Threat = next.Devices, next.Baseline, next.Threat
+	return nil
+}
+
+type state interface {
+	Snapshot() ([]byte, error)
+	Restore([]byte) error
 }
 
 func (c *Chain) reports(all []threat.Report) {
@@ -142,8 +169,5 @@ func (c *Chain) reports(all []threat.Report) {
 			c.First[r.ID] = r
 		}
 		c.Reports[r.ID] = r
-		if c.OnReport != nil {
-			c.OnReport(r)
-		}
 	}
 }
