@@ -12,7 +12,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"log"
 	"maps"
@@ -122,8 +121,12 @@ func check(root string) (wrong []string, err error) {
 		got := required[m]
 		switch {
 		case strings.HasPrefix(m, core):
-			if want := cmp.Or(map[bool]string{true: v1}[semver.Major(got) == "v1"], beta); got != want {
-				say("go.mod: %s is %s, and the Collector's train is %s and %s; run `go get %[1]s@%s`", m, got, beta, v1, want)
+			want := beta
+			if semver.Major(got) == "v1" {
+				want = v1
+			}
+			if got != want {
+				say("go.mod: %s is %s, and the Collector's train is %s and %s; run `go get %s@%s`", m, got, beta, v1, m, want)
 			}
 		case strings.HasPrefix(m, contrib):
 			if got != beta && !older(got, named) {
