@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"runtime"
 
 	"github.com/monban/monban/internal/packet"
 )
@@ -76,7 +77,7 @@ type entry struct {
 }
 
 const (
-	chunkBits = 10
+	chunkBits = 13 // two MiB, a huge page
 	chunkSize = 1 << chunkBits
 	slots     = 512 // one second each; longer waits go round more than once
 )
@@ -162,6 +163,7 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 		slot = t.insert(&l.key, l.hash, h, l.from, iface)
 	}
 	t.count(slot, h, l.from)
+	runtime.KeepAlive(t) // and with it the entries, which the collector does not know
 	return slot
 }
 
@@ -204,7 +206,10 @@ func (t *Table) Hurry(slot int32) {
 // Initiator reports whether h was sent by its flow's initiator.
 func (t *Table) Initiator(slot int32, h *packet.Header) bool {
 	var k key
-	return t.keyOf(h, &k) == t.at(slot).src
+	from := t.keyOf(h, &k)
+	src := t.at(slot).src
+	runtime.KeepAlive(t)
+	return from == src
 }
 
 // seconds is the table's clock at a time. It ends in the year 2106, short of where
@@ -403,7 +408,7 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	} else {
 		slot = t.used
 		if t.used++; int(slot)>>chunkBits == len(t.chunks) {
-			t.chunks = append(t.chunks, new([chunkSize]entry))
+			t.chunks = append(t.chunks, newChunk(t))
 		}
 	}
 	e := t.at(slot)

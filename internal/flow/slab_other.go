@@ -1,0 +1,5 @@
+//go:build !linux
+
+package flow
+
+func newChunk(*Table) *[chunkSize]entry { return new([chunkSize]entry) }
