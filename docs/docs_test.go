@@ -143,6 +143,28 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestManifests finds lines of builder manifests that ours does not have: names of
+// components that don't exist, and versions that are not of one train.
+func TestManifests(t *testing.T) {
+	own, err := os.ReadFile(filepath.Join(testbed.Root(), "builder-config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)\b(gomod|import): \S+( v[\d.]+)?`)
+	found := 0
+	for name, page := range readPages(t) {
+		for _, m := range line.FindAllString(page, -1) {
+			found++
+			if !strings.Contains(string(own)+"\n", m+"\n") {
+				t.Errorf("%s: %q is not in builder-config.yaml", name, m)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d lines found in all pages: the pattern is wrong", found)
+	}
+}
+
 // TestSet tries every --set that is written about.
 func TestSet(t *testing.T) {
 	set := regexp.MustCompile("--set '?([a-z_:]+=[^\\s`'\"]+)")
