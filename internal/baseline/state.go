@@ -221,13 +221,21 @@ func (e *Engine) Items(id string) (items []Item) {
 // ErrUnknown is returned for a device or a key that nothing was learned of.
 var ErrUnknown = errors.New("nothing of that name was learned")
 
-// Approve makes a learned or pending thing usual for good. The key "all"
-// approves all that is listed and ends the device's learning: from then on
-// whatever is new is told.
+// Approve makes a learned or pending thing usual for good. The key "all" approves
+// what was learned and ends the device's learning: from then on whatever is new is
+// told. What was told as unusual, or removed, is not part of "all": each such thing
+// wants a word of its own.
 func (e *Engine) Approve(id, key string) error {
-	return e.each(id, key, func(m *model, s *seen) {
-		s.Pending, s.Removed, s.Approved = 0, false, true
-	}, func(m *model) { m.Approve, m.Learned = true, true })
+	if m := e.devices[id]; m != nil && key == "all" {
+		for i := range m.Grains {
+			for _, s := range m.Grains[i].Keys {
+				s.Approved = s.Approved || s.usual()
+			}
+		}
+		m.Approve, m.Learned = true, true
+		return nil
+	}
+	return e.each(id, key, func(s *seen) { s.Pending, s.Removed, s.Approved = 0, false, true })
 }
 
 // Remove says that a thing is not usual: when it happens again it is told. The
@@ -237,28 +245,20 @@ func (e *Engine) Remove(id, key string) error {
 		e.devices[id] = &model{ID: m.ID, Name: m.Name, Address: m.Address, Router: m.Router, Since: e.watched, Seen: e.watched, First: m.First, Last: m.Last, contacts: m.contacts}
 		return nil
 	}
-	return e.each(id, key, func(m *model, s *seen) { s.Removed, s.Approved, s.Pending = true, false, 0 }, nil)
+	return e.each(id, key, func(s *seen) { s.Removed, s.Approved, s.Pending = true, false, 0 })
 }
 
-func (e *Engine) each(id, key string, do func(*model, *seen), all func(*model)) error {
+// each does something to one thing learned.
+func (e *Engine) each(id, key string, do func(*seen)) error {
 	m := e.devices[id]
 	if m == nil {
 		return fmt.Errorf("device %s: %w", id, ErrUnknown)
-	}
-	if key == "all" && all != nil {
-		for i := range m.Grains {
-			for _, s := range m.Grains[i].Keys {
-				do(m, s)
-			}
-		}
-		all(m)
-		return nil
 	}
 	name, rest, _ := strings.Cut(key, " ")
 	kind := slices.Index(grainNames[:], name)
 	if kind < 0 || m.Grains[kind].Keys[rest] == nil {
 		return fmt.Errorf("%q of device %s: %w", key, id, ErrUnknown)
 	}
-	do(m, m.Grains[kind].Keys[rest])
+	do(m.Grains[kind].Keys[rest])
 	return nil
 }

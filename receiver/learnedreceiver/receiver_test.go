@@ -115,7 +115,7 @@ func TestListApproveRemove(t *testing.T) {
 		{func(c *Config) {
 			c.Device, c.Remove, c.Author, c.Reason = "02:00:00:00:00:01", "svc.out tcp/80", "anna", "a mistake"
 		}, []string{"removed: it is told when it happens again", "remove 02:00:00:00:00:01: svc.out tcp/80, by anna: a mistake"}, nil},
-		{func(c *Config) { c.Device, c.Approve = "02:00:00:00:00:01", "all" }, []string{"approved", "approve 02:00:00:00:00:01: all", "by anna"}, []string{"removed"}},
+		{func(c *Config) { c.Device, c.Approve = "02:00:00:00:00:01", "all" }, []string{"approved", "approve 02:00:00:00:00:01: all", "by anna", "removed: it is told when it happens again"}, nil},
 		{func(c *Config) { c.Device = "02:00:00:00:00:02" }, []string{"svc.in tcp/502"}, []string{"Decisions"}},
 		{func(c *Config) { c.Device, c.Remove = "02:00:00:00:00:01", "all" }, []string{"1 device", "02:00:00:00:00:02", "remove 02:00:00:00:00:01: all"}, nil},
 	} {
