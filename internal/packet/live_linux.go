@@ -101,7 +101,9 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 	n := s.drain(frames)
 	now := time.Now()
 	if due := now.Sub(s.checked) >= checkTime; n == 0 || due {
-		s.checked = now
+		if due {
+			s.checked = now
+		}
 		wait := idle
 		if n > 0 {
 			wait = 0
@@ -161,6 +163,7 @@ func (s *liveSource) poll(wait time.Duration, due bool) error {
 		}
 		if due {
 			r.account()
+			r.check()
 		}
 	}
 	return nil

@@ -316,6 +316,28 @@ func TestLiveInterfaceTakenAway(t *testing.T) {
 	})
 }
 
+// An interface that is down already complains no more when it is taken away.
+func TestLiveTakenAwayWhileDown(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		s := openLive(t, LiveConfig{Interfaces: []string{"vb"}})
+		frames := make([]Frame, 16)
+		ip(t, "link set vb down")
+		for range 3 {
+			if _, err := s.NextBatch(frames); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ip(t, "link del va")
+		var err error
+		for start := time.Now(); err == nil && time.Since(start) < 5*time.Second; {
+			_, err = s.NextBatch(frames)
+		}
+		if err == nil || !strings.Contains(err.Error(), "vb was taken away") {
+			t.Errorf("NextBatch: %v", err)
+		}
+	})
+}
+
 func TestLiveTunnelDevice(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		if out, err := exec.Command("ip", "tuntap", "add", "mode", "tun", "name", "tun9").CombinedOutput(); err != nil {

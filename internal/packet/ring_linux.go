@@ -265,8 +265,7 @@ func (r *ring) trouble() error {
 	if err != nil {
 		return fmt.Errorf("live capture: interface %s: %w", r.name, err)
 	}
-	if now, err := net.InterfaceByIndex(r.index); err != nil || now.Name == "" {
-		r.gone, r.stats.Gone = time.Now(), true
+	if r.check(); r.stats.Gone {
 		return nil
 	}
 	switch e := unix.Errno(code); e {
@@ -274,6 +273,19 @@ func (r *ring) trouble() error {
 		return nil
 	default:
 		return fmt.Errorf("live capture: interface %s: %w", r.name, e)
+	}
+}
+
+// check notices that the interface was taken away: the kernel then unbinds the socket. It
+// complains to poll only of the first of two troubles, and who takes an interface away
+// brings it down first.
+func (r *ring) check() {
+	if r.stats.Gone {
+		return
+	}
+	addr, err := unix.Getsockname(r.fd)
+	if at, ok := addr.(*unix.SockaddrLinklayer); err == nil && ok && at.Ifindex != r.index {
+		r.gone, r.stats.Gone = time.Now(), true
 	}
 }
 
