@@ -25,21 +25,39 @@ type owner struct {
 	rival   packet.MAC
 	rivalAt float64
 	claimed bool // the rival said so by ARP, it did not just use the address
+
+	before packet.MAC // who had it before mac
+	since  float64    // mac has it since this watch
 }
 
-type claims struct {
-	owners map[netip.Addr]*owner
-	relays map[string]bool
+// adoption is for how long, in seconds, one who took over an address that was
+// silent is put to the test: the old owner may come back.
+const adoption = 3600
+
+// parties tells who took the address from whom, when two use it.
+func (o *owner) parties(watch float64) (thief, from packet.MAC) {
+	if o.rival == o.before && watch-o.since < adoption {
+		return o.mac, o.rival
+	}
+	return o.rival, o.mac
 }
 
-func newClaims() claims { return claims{owners: map[netip.Addr]*owner{}, relays: map[string]bool{}} }
+type claims struct{ owners map[netip.Addr]*owner }
+
+func newClaims() claims { return claims{owners: map[netip.Addr]*owner{}} }
 
 func (c *claims) known(a netip.Addr) bool { return c.owners[a] != nil }
 
 // virtualRouter reports whether the MAC is one that routers share on purpose
-// (VRRP, HSRP, GLBP, CARP).
+// (VRRP, CARP, HSRP 1 and 2, GLBP).
 func virtualRouter(m packet.MAC) bool {
-	return m[0] == 0 && m[1] == 0 && m[2] == 0x5e && m[3] == 0 || m[0] == 0 && (m[1] == 0 && m[2] == 0x0c && m[3] == 0x07 && m[4] == 0xac || m[1] == 7 && m[2] == 0xb4)
+	switch [3]byte(m[:3]) {
+	case [3]byte{0, 0, 0x5e}:
+		return m[3] == 0
+	case [3]byte{0, 0, 0x0c}:
+		return m[3] == 0x07 && m[4] == 0xac || m[3] == 0x9f && m[4]&0xf0 == 0xf0
+	}
+	return [3]byte(m[:3]) == [3]byte{0, 7, 0xb4}
 }
 
 // said notes that mac spoke as, or claimed, address a. It returns the owner and
@@ -56,13 +74,13 @@ func (c *claims) said(a netip.Addr, mac packet.MAC, watch float64) (o *owner, co
 				return cmp.Or(cmp.Compare(a.value.spoke, b.value.spoke), a.key.Compare(b.key))
 			})
 		}
-		c.owners[a] = &owner{mac: mac, spoke: watch}
+		c.owners[a] = &owner{mac: mac, spoke: watch, since: watch}
 		return nil, false
 	case o.mac == mac:
 		o.spoke = watch
 		return o, !o.rival.IsZero() && watch-o.rivalAt <= ownerAlive
 	case watch-o.spoke > ownerAlive:
-		*o = owner{mac: mac, spoke: watch} // the old owner is gone: adopt
+		*o = owner{mac: mac, spoke: watch, since: watch, before: o.mac} // the old owner is gone: adopt
 		return o, false
 	}
 	// The rival's first word alone proves nothing: it may have taken over from
@@ -98,7 +116,7 @@ func (c *claims) claim(e *Engine, v *verdict, s *app.Sighting) {
 	if o != nil && o.rival == s.MAC {
 		o.claimed = true
 	}
-	if conflict && !e.routes(o.rival) {
+	if conflict {
 		c.conflict(e, v, s.Address, o, 1)
 	}
 }
@@ -109,7 +127,11 @@ func (e *Engine) routes(mac packet.MAC) bool {
 }
 
 func (c *claims) conflict(e *Engine, v *verdict, a netip.Addr, o *owner, sure float64) {
-	mine, other := o.mac.String(), o.rival.String()
+	thief, from := o.parties(e.watched)
+	if e.routes(thief) {
+		return // routers answer for others
+	}
+	mine, other := from.String(), thief.String()
 	who := other
 	if m := e.devices[other]; m != nil && m.Name != "" {
 		who = m.Name + " (" + other + ")"

@@ -68,6 +68,27 @@ func TestAddressConflicts(t *testing.T) {
 			}
 			return all
 		}, false},
+		{"the gateway's address is taken while it was silent, and it comes back", func(s *site) (all []string) {
+			s.appear(router)
+			s.route(router)
+			s.claim(router.MAC, router.Addr)
+			s.work(10 * time.Minute)
+			for range 5 {
+				s.wait(time.Second)
+				all = append(all, s.claim(thief.MAC, router.Addr)...)
+				s.wait(time.Second)
+				all = append(all, s.claim(router.MAC, router.Addr)...)
+			}
+			return all
+		}, true},
+		{"two gateways share an address (HSRP 2)", func(s *site) (all []string) {
+			for range 10 {
+				s.wait(time.Second)
+				all = append(all, s.claim(packet.MAC{0, 0, 0x0c, 0x9f, 0xf0, 1}, controller.Addr)...)
+				all = append(all, owner(s)...)
+			}
+			return all
+		}, false},
 		{"an address probe before use claims nothing", func(s *site) (all []string) {
 			for range 10 {
 				all = append(all, owner(s)...)
@@ -102,6 +123,22 @@ func TestConflictNamesTheThief(t *testing.T) {
 	g := app.Sighting{Time: s.now, Kind: app.ARPClaim, MAC: controller.MAC, Address: controller.Addr, Device: controller.Device}
 	s.Sighting(&g)
 	if len(g.Anomaly.Reasons) != 1 || g.Anomaly.Reasons[0].Device != thief.Device || g.Anomaly.Reasons[0].Strength != 1 {
+		t.Errorf("%+v", g.Anomaly.Reasons)
+	}
+}
+
+func TestThiefOfASilentAddressIsNamed(t *testing.T) {
+	s := newSite(t)
+	thief := host(66)
+	s.claim(controller.MAC, controller.Addr)
+	s.work(time.Hour)
+	s.claim(thief.MAC, controller.Addr) // adopted, as nobody objects
+	s.wait(time.Second)
+	s.claim(controller.MAC, controller.Addr)
+	s.wait(time.Second)
+	g := app.Sighting{Time: s.now, Kind: app.ARPClaim, MAC: thief.MAC, Address: controller.Addr, Device: thief.Device}
+	s.Sighting(&g)
+	if len(g.Anomaly.Reasons) != 1 || g.Anomaly.Reasons[0].Device != thief.Device {
 		t.Errorf("%+v", g.Anomaly.Reasons)
 	}
 }
