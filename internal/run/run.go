@@ -56,6 +56,7 @@ var state struct {
 	stopping chan struct{} // closed when components begin to be shut down; nil likewise
 	asked    bool          // the event has been sent, or is about to be
 	late     []error       // failures that came after that
+	lives    int           // begun
 }
 
 // SetExitCode asks for code at the end of the process. ExitError outranks every other code,
@@ -203,6 +204,15 @@ func Starting() {
 	defer state.Unlock()
 	state.ready, state.stopping = make(chan struct{}), make(chan struct{})
 	state.asked, state.late = false, nil
+	state.lives++
+}
+
+// Again reports whether this is not the first life of the Collector: its configuration was
+// loaded anew. It is always false without package telemetry.
+func Again() bool {
+	state.Lock()
+	defer state.Unlock()
+	return state.lives > 1
 }
 
 // Ready tells that all components have started.
