@@ -86,8 +86,9 @@ func (c *threatConnector) ConsumeLogs(ctx context.Context, logs plog.Logs) error
 			}
 		}
 	}
-	c.keeper.SaveIfDue(ctx, c.engine)
-	return c.write(ctx, c.engine.Reports())
+	err := c.write(ctx, c.engine.Reports())
+	c.keeper.SaveIfDue(ctx, c.engine) // only now: what is saved as told must have been told
+	return err
 }
 
 // read looks at one record. Most are usual, and cost one look-up.

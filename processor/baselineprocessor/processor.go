@@ -116,8 +116,9 @@ func (p *baselineProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) err
 	if last > 0 {
 		p.tell(last, logs)
 	}
-	p.keeper.SaveIfDue(ctx, p.engine)
-	return p.next.ConsumeLogs(ctx, logs)
+	err := p.next.ConsumeLogs(ctx, logs)
+	p.keeper.SaveIfDue(ctx, p.engine) // only now: what is saved as told must have been told
+	return err
 }
 
 // judge looks at one record and puts the verdict on it.

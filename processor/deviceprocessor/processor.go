@@ -138,8 +138,9 @@ func (p *deviceProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) error
 			p.tell(rl)
 		}
 	}
-	p.keeper.SaveIfDue(ctx, p.inventory)
-	return p.next.ConsumeLogs(ctx, logs)
+	err := p.next.ConsumeLogs(ctx, logs)
+	p.keeper.SaveIfDue(ctx, p.inventory) // only now: what is saved as told must have been told
+	return err
 }
 
 func (p *deviceProcessor) append(events []device.Record) {
