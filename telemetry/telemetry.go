@@ -114,6 +114,7 @@ func (c *core) Check(entry zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 		run.Ready()
 	case lineReload:
 		c.life.reload = true
+		run.Reloading()
 	case lineStop:
 		run.Stopping()
 	}

@@ -56,7 +56,8 @@ var state struct {
 	stopping chan struct{} // closed when components begin to be shut down; nil likewise
 	asked    bool          // the event has been sent, or is about to be
 	late     []error       // failures that came after that
-	lives    int           // begun
+	reload   bool          // another life follows this one
+	again    bool          // this one followed another
 }
 
 // SetExitCode asks for code at the end of the process. ExitError outranks every other code,
@@ -197,22 +198,29 @@ func ask(host component.Host, err error, cancelled <-chan struct{}) bool {
 	return true
 }
 
-// Starting is for package telemetry, as are the three below: a Collector is about to make its
-// components.
+// Starting is for package telemetry, as are the others below save Again: a Collector is about
+// to make its components.
 func Starting() {
 	state.Lock()
 	defer state.Unlock()
 	state.ready, state.stopping = make(chan struct{}), make(chan struct{})
 	state.asked, state.late = false, nil
-	state.lives++
+	state.again, state.reload = state.reload, false
 }
 
-// Again reports whether this is not the first life of the Collector: its configuration was
-// loaded anew. It is always false without package telemetry.
+// Reloading tells that the configuration is loaded anew: this life ends and another begins.
+func Reloading() {
+	state.Lock()
+	defer state.Unlock()
+	state.reload = true
+}
+
+// Again reports whether this life follows another, as the configuration was loaded anew. It is
+// always false without package telemetry.
 func Again() bool {
 	state.Lock()
 	defer state.Unlock()
-	return state.lives > 1
+	return state.again
 }
 
 // Ready tells that all components have started.
