@@ -1,14 +1,15 @@
 // Package quality holds how well attacks are found and told apart, and how quiet
 // the rest stays, on captures with truth. Each floor is what was measured when it
 // was written: the chain is deterministic, so a lower figure is a step back, and a
-// higher one asks for a higher floor. `go test -v` prints the tables of
-// docs/quality.md.
+// higher one asks for a higher floor. The tables are those of docs/quality.md;
+// UPDATE=1 writes them there.
 package quality
 
 import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/csv"
@@ -54,7 +55,11 @@ func describe(m map[string]int) string {
 	}
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, fmt.Sprintf("%s ×%d", k, m[k]))
+		if m[k] > 1 {
+			parts = append(parts, fmt.Sprintf("%s ×%d", code(k), m[k]))
+		} else {
+			parts = append(parts, code(k))
+		}
 	}
 	return strings.Join(parts, ", ")
 }
@@ -69,8 +74,9 @@ func demo(elem string) string { return filepath.Join(testbed.Root(), "testbed", 
 
 // checkDemo holds that each staged event is reported once, with the right class and
 // device and at its time, and that nothing else is.
-func checkDemo(t *testing.T, c *chain.Chain) {
+func checkDemo(t *testing.T, c *chain.Chain) *table {
 	t.Helper()
+	y := newTable("Staged", "By", "Reported as", "Confidence", "After")
 	f, err := os.Open(demo("truth.csv"))
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +98,7 @@ func checkDemo(t *testing.T, c *chain.Chain) {
 			if slices.Contains(demoClasses[class], r.Class) && r.Device == actor && first >= start-1 && first <= end+10 {
 				found++
 				delete(left, id)
-				t.Logf("| %s | %s | %s | %.2f | %.1f s |", class, row[6], r.Class, r.Confidence, float64(c.First[id].Time)/1e9-start)
+				y.row(class, row[6], code(r.Class), fmt.Sprintf("%.2f", r.Confidence), fmt.Sprintf("%.1f s", float64(c.First[id].Time)/1e9-start))
 			}
 		}
 		if found != 1 {
@@ -105,16 +111,25 @@ func checkDemo(t *testing.T, c *chain.Chain) {
 	if len(rows) != 6 {
 		t.Errorf("%d events in the truth, want 5", len(rows)-1)
 	}
+	return y
+}
+
+func code(class string) string {
+	if class == "" {
+		return ""
+	}
+	return "`" + class + "`"
 }
 
 func TestDemo(t *testing.T) {
 	c := read(t, demo("demo.pcap.gz"))
-	checkDemo(t, c)
+	y := checkDemo(t, c)
 	for _, s := range c.Baseline.Statuses() {
 		if !s.Learned {
 			t.Errorf("%s is not learned: chance %.3f", s.Device, s.Chance)
 		}
 	}
+	y.hold(t, "demo")
 }
 
 // A restart half way: the same devices, each new once, the same reports.
@@ -269,6 +284,7 @@ func TestDNP3Attacks(t *testing.T) {
 	dir := testbed.Data(t, "dnp3-qut")
 	seen, total, outside := 0, 0, 0
 	truth, said, right := map[string]int{}, map[string]int{}, map[string]int{}
+	mixed := map[[2]string]int{}
 	var delays []float64
 	for _, day := range []string{"control", "injection", "MITM", "masquerading"} {
 		archive := filepath.Join(dir, day+"-training-frequent.")
@@ -298,6 +314,9 @@ func TestDNP3Attacks(t *testing.T) {
 				}
 			}
 			truth[want]++
+			if got != want {
+				mixed[[2]string{want, got}]++
+			}
 			if got == "" {
 				t.Logf("not seen: %s", w.name)
 				continue
@@ -317,15 +336,23 @@ func TestDNP3Attacks(t *testing.T) {
 		}
 		t.Logf("%s: %d windows, reports: %s", day, len(all), describe(classes(c)))
 	}
-	f1 := 0.0
+	f1, y := 0.0, newTable("Attack", "Windows", "Right", "Precision", "Recall", "F1")
 	for _, class := range slices.Sorted(maps.Keys(truth)) {
 		x := 2 * float64(right[class]) / float64(truth[class]+said[class])
 		f1 += x / float64(len(truth))
-		t.Logf("| %s | %d | %d | %.2f |", class, truth[class], right[class], x)
+		y.row(code(class), num(truth[class]), num(right[class]), ratio(right[class], said[class]), ratio(right[class], truth[class]), fmt.Sprintf("%.2f", x))
+	}
+	confusion := newTable("Attack", "Reported as", "Windows")
+	for _, k := range slices.SortedFunc(maps.Keys(mixed), func(a, b [2]string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) }) {
+		confusion.row(code(k[0]), cmp.Or(code(k[1]), "nothing"), num(mixed[k]))
 	}
 	slices.Sort(delays)
-	t.Logf("%d of %d windows seen, macro-F1 %.3f over %d classes, %d incidents outside, median delay %.1f s from the logged start",
-		seen, total, f1, len(truth), outside, delays[len(delays)/2])
+	figures := newTable("All windows", "")
+	figures.row("windows in which something was reported", fmt.Sprintf("%d of %d", seen, total))
+	figures.row("incidents outside the windows, new devices aside", num(outside))
+	figures.row("macro-F1 over the classes", fmt.Sprintf("%.2f", f1))
+	figures.row("from the logged start to the first report, median", fmt.Sprintf("%.1f s", delays[len(delays)/2]))
+	figures.row("the same, nine in ten", fmt.Sprintf("%.1f s", delays[len(delays)*9/10]))
 	if total != 205 || seen < 203 {
 		t.Errorf("%d of %d windows seen, want at least 203 of 205", seen, total)
 	}
@@ -335,18 +362,33 @@ func TestDNP3Attacks(t *testing.T) {
 	if outside > 0 {
 		t.Errorf("%d incidents outside the windows, want none", outside)
 	}
+	figures.hold(t, "dnp3")
+	y.hold(t, "dnp3 classes")
+	confusion.hold(t, "dnp3 confusion")
+}
+
+func ratio(a, b int) string {
+	if b == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", float64(a)/float64(b))
 }
 
 // Lemay's Modbus captures: both hold attacks by a field device that was taken over.
 func TestModbusAttacks(t *testing.T) {
 	dir := testbed.Data(t, "modbus-lemay")
 	const taken = "00:0c:29:f9:a8:75"
-	for name, want := range map[string]map[string]int{
-		"characterization_modbus_6RTU_with_operate.pcap":    {threat.Flood: 1},
-		"send_a_fake_command_modbus_6RTU_with_operate.pcap": {threat.NewOTMaster: 1},
+	y := newTable("Capture", "Reports")
+	for _, x := range []struct {
+		name string
+		want map[string]int
+	}{
+		{"characterization_modbus_6RTU_with_operate.pcap", map[string]int{threat.Flood: 1}},
+		{"send_a_fake_command_modbus_6RTU_with_operate.pcap", map[string]int{threat.NewOTMaster: 1}},
 	} {
+		name, want := x.name, x.want
 		c := read(t, filepath.Join(dir, name))
-		t.Logf("| %s | %s |", name, describe(classes(c)))
+		y.row(strings.TrimSuffix(name, "_modbus_6RTU_with_operate.pcap"), describe(classes(c)))
 		if got := classes(c); !maps.Equal(got, want) {
 			t.Errorf("%s: reports %v, want %v", name, got, want)
 		}
@@ -356,10 +398,12 @@ func TestModbusAttacks(t *testing.T) {
 			}
 		}
 	}
+	y.hold(t, "modbus")
 }
 
 // Benign traffic of real devices: nothing may be reported.
 func TestQuiet(t *testing.T) {
+	y := newTable("Set", "Captures", "Devices", "Device-days", "Learned", "Reports")
 	for _, set := range []string{"iot-week", "iot-sentinel"} {
 		dir := testbed.Data(t, set)
 		captures, reports, learned, devices, days := 0, 0, 0, 0, 0.0
@@ -385,7 +429,7 @@ func TestQuiet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("| %s | %d | %d | %.1f | %d | %d |", set, captures, devices, days, learned, reports)
+		y.row(set, num(captures), num(devices), fmt.Sprintf("%.1f", days), num(learned), num(reports))
 		if captures == 0 {
 			t.Errorf("%s: no captures", set)
 		}
@@ -393,10 +437,12 @@ func TestQuiet(t *testing.T) {
 			t.Errorf("%s: %d devices learned, want all 3", set, learned)
 		}
 	}
+	y.hold(t, "quiet")
 }
 
 // Scans, floods and others of small captures, each with what must be said of it.
 func TestKnownIncidents(t *testing.T) {
+	y := newTable("Capture", "Reports")
 	for _, c := range []struct {
 		path []string
 		want map[string]int
@@ -410,9 +456,10 @@ func TestKnownIncidents(t *testing.T) {
 		{[]string{"simple-scan", "445_scan.pcap"}, map[string]int{threat.HostScan: 1}}, // time runs backwards twice
 	} {
 		got := classes(read(t, testbed.Data(t, c.path...)))
-		t.Logf("| %s | %s |", filepath.Join(c.path...), describe(got))
+		y.row(strings.Join(c.path, "/"), describe(got))
 		if !maps.Equal(got, c.want) {
 			t.Errorf("%s: reports %v, want %v", filepath.Join(c.path...), got, c.want)
 		}
 	}
+	y.hold(t, "known")
 }
