@@ -56,7 +56,7 @@ unit: ## all tests of the code and of the real binary
 
 .PHONY: lint
 lint: ## golangci-lint
-	$(lint) golangci-lint run ./...
+	$(lint) golangci-lint run --allow-parallel-runners ./...
 
 .PHONY: vulnerabilities
 vulnerabilities: ## govulncheck, where its database can be reached
