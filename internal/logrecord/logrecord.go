@@ -6,9 +6,13 @@ package logrecord
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/xpdata"
 
 	"github.com/monban/monban/internal/event"
 )
+
+// usual is room for the attributes of an ordinary record, and for what processors add.
+const usual = 24
 
 // Append adds r to records as a log record with the table's event name and time
 // (Unix nanoseconds) as its timestamp.
@@ -17,9 +21,10 @@ func Append[R any](records plog.LogRecordSlice, t *event.Table[R], time int64, r
 	lr.SetEventName(t.Name)
 	lr.SetTimestamp(pcommon.Timestamp(time))
 	lr.SetObservedTimestamp(pcommon.Timestamp(time))
-	m := lr.Attributes()
-	m.EnsureCapacity(24)
-	t.Put(r, sink{m})
+	var b builder // a table's keys are unique, so that none need be looked for in what is there
+	b.EnsureCapacity(usual)
+	t.Put(r, &b)
+	b.UnsafeIntoMap(lr.Attributes())
 	return lr
 }
 
@@ -43,31 +48,45 @@ func Put[R any](lr plog.LogRecord, t *event.Table[R], r *R, keys ...string) {
 	}
 }
 
+// sink writes to attributes that may be there already.
 type sink struct{ m pcommon.Map }
 
-func (s sink) PutInt(k string, v int64)     { s.m.PutInt(k, v) }
-func (s sink) PutFloat(k string, v float64) { s.m.PutDouble(k, v) }
-func (s sink) PutBool(k string, v bool)     { s.m.PutBool(k, v) }
-func (s sink) PutString(k string, v string) { s.m.PutStr(k, v) }
+func (s sink) PutInt(k string, v int64)              { s.m.PutInt(k, v) }
+func (s sink) PutFloat(k string, v float64)          { s.m.PutDouble(k, v) }
+func (s sink) PutBool(k string, v bool)              { s.m.PutBool(k, v) }
+func (s sink) PutString(k string, v string)          { s.m.PutStr(k, v) }
+func (s sink) PutStrings(k string, v []string)       { setStrings(s.m.PutEmptySlice(k), v) }
+func (s sink) PutInts(k string, v []int64)           { setInts(s.m.PutEmptySlice(k), v) }
+func (s sink) PutReasons(k string, v []event.Reason) { setReasons(s.m.PutEmptySlice(k), v) }
 
-func (s sink) PutStrings(k string, v []string) {
-	l := s.m.PutEmptySlice(k)
+// builder writes to a map that is empty.
+type builder struct{ xpdata.MapBuilder }
+
+func (b *builder) PutInt(k string, v int64)        { b.AppendEmpty(k).SetInt(v) }
+func (b *builder) PutFloat(k string, v float64)    { b.AppendEmpty(k).SetDouble(v) }
+func (b *builder) PutBool(k string, v bool)        { b.AppendEmpty(k).SetBool(v) }
+func (b *builder) PutString(k string, v string)    { b.AppendEmpty(k).SetStr(v) }
+func (b *builder) PutStrings(k string, v []string) { setStrings(b.AppendEmpty(k).SetEmptySlice(), v) }
+func (b *builder) PutInts(k string, v []int64)     { setInts(b.AppendEmpty(k).SetEmptySlice(), v) }
+func (b *builder) PutReasons(k string, v []event.Reason) {
+	setReasons(b.AppendEmpty(k).SetEmptySlice(), v)
+}
+
+func setStrings(l pcommon.Slice, v []string) {
 	l.EnsureCapacity(len(v))
 	for _, x := range v {
 		l.AppendEmpty().SetStr(x)
 	}
 }
 
-func (s sink) PutInts(k string, v []int64) {
-	l := s.m.PutEmptySlice(k)
+func setInts(l pcommon.Slice, v []int64) {
 	l.EnsureCapacity(len(v))
 	for _, x := range v {
 		l.AppendEmpty().SetInt(x)
 	}
 }
 
-func (s sink) PutReasons(k string, v []event.Reason) {
-	l := s.m.PutEmptySlice(k)
+func setReasons(l pcommon.Slice, v []event.Reason) {
 	l.EnsureCapacity(len(v))
 	for _, x := range v {
 		m := l.AppendEmpty().SetEmptyMap()
