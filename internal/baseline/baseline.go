@@ -174,8 +174,8 @@ func (e *Engine) Flow(r *flow.Record) {
 	e.claims.speak(e, &v, r)
 	e.scans(&v, src, r)
 	e.floods(&v, src, r)
+	e.bruteForce(&v, src, dst, r)
 	if src != nil {
-		e.bruteForce(&v, src, r)
 		src.Silence.mark(e.watched - e.blind)
 	}
 	if dst != nil {

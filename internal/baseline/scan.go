@@ -212,32 +212,44 @@ type leak struct{ level, at float64 }
 
 const maxTries = 64
 
-func (e *Engine) bruteForce(v *verdict, src *model, r *flow.Record) {
+// bruteForce counts sessions with a login service, at the device that opens them,
+// or at the one that gets them from outside.
+func (e *Engine) bruteForce(v *verdict, src, dst *model, r *flow.Record) {
 	login, ok := loginServices[r.Dst.Port]
 	if !ok || r.Proto != packet.ProtoTCP || r.Part > 0 || r.Guessed || len(r.FirstSizes) < 2 || r.Dst.Packets == 0 {
 		return
 	}
-	if src.tries == nil {
-		src.tries = map[string]*leak{}
+	at, key, id, who := src, place(&r.Dst)+" "+login, "", ""
+	switch {
+	case src != nil:
+		id, who = src.ID, src.label()
+	case dst != nil:
+		at, key, id, who = dst, r.Src.Addr.String()+" "+login, r.Src.Addr.String(), peer(&r.Src)
+	default:
+		return
 	}
-	key := place(&r.Dst) + " " + login
-	b := src.tries[key]
+	if at.tries == nil {
+		at.tries = map[string]*leak{}
+	}
+	b := at.tries[key]
 	if b == nil {
-		if len(src.tries) >= maxTries {
-			clear(src.tries)
+		if len(at.tries) >= maxTries {
+			clear(at.tries)
 		}
 		b = &leak{at: e.watched}
-		src.tries[key] = b
+		at.tries[key] = b
 	}
 	b.level = math.Max(0, b.level-(e.watched-b.at)/60) + 1
 	b.at = e.watched
 	limit := 10.0
-	if s := src.Grains[peerOut].Keys[service(r)+" "+place(&r.Dst)]; s.usual() && s.Last-s.First > day {
-		limit = 40
+	if src != nil {
+		if s := src.Grains[peerOut].Keys[service(r)+" "+place(&r.Dst)]; s.usual() && s.Last-s.First > day {
+			limit = 40
+		}
 	}
 	if b.level > limit {
-		v.add(event.Reason{Kind: BruteForce, Device: src.ID, Subject: key, Strength: 1,
+		v.add(event.Reason{Kind: BruteForce, Device: id, Subject: key, Strength: 1,
 			Expected: "a person or program logs in once and stays",
-			Seen:     fmt.Sprintf("%s opened %.0f short sessions with %s of %s in quick succession", src.label(), b.level, login, peer(&r.Dst))})
+			Seen:     fmt.Sprintf("%s opened %.0f short sessions with %s of %s in quick succession", who, b.level, login, peer(&r.Dst))})
 	}
 }

@@ -205,6 +205,17 @@ func TestBruteForce(t *testing.T) {
 			}
 		})
 	}
+	t.Run("from the internet", func(t *testing.T) {
+		s := newSite(t)
+		got := fires(s, 60, time.Second, BruteForce, func(int) *flow.Record {
+			r := s.talk(outside("203.0.113.7"), broker, 23)
+			r.FirstSizes = []int64{21, -21, 700, -1000}
+			return r
+		})
+		if got == 0 || got > 20 {
+			t.Errorf("found at session %d", got)
+		}
+	})
 	t.Run("a script known for weeks", func(t *testing.T) {
 		s := newSite(t)
 		for range 14 {

@@ -198,6 +198,13 @@ var injections = []struct {
 			s.wait(s.jitter(1500*time.Millisecond, 0.3))
 		}
 	}},
+	{"telnet password guessing from the internet", []string{threat.BruteForce}, func(s *script) {
+		from := s.outside()
+		for range 60 {
+			s.session(from, s.device, 23, 120, 300)
+			s.wait(s.jitter(2*time.Second, 0.3))
+		}
+	}},
 	{"beacon every minute", []string{threat.Beacon}, func(s *script) {
 		target := s.outside()
 		for range 40 {
