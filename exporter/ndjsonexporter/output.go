@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // flushAt bounds what is held in memory: a buffer that has grown to it is written
@@ -35,8 +36,16 @@ func (o *output) open() error {
 		o.file = os.Stdout
 		return nil
 	}
+	if info, err := os.Stat(o.path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		// Not for reading as well, or it would hang when nobody else reads.
+		o.file, err = os.OpenFile(o.path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		if errors.Is(err, syscall.ENXIO) {
+			return errNoReader
+		}
+		return err
+	}
 	f, err := os.OpenFile(o.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
-	if errors.Is(err, os.ErrPermission) { // a pipe or a terminal may be write-only
+	if errors.Is(err, os.ErrPermission) { // a terminal may be write-only
 		f, err = os.OpenFile(o.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	}
 	if err != nil {
@@ -153,5 +162,7 @@ func (o *output) wrap(err error) error {
 
 // name is how metrics call the output.
 func (o *output) name() string { return filepath.Base(o.path) }
+
+var errNoReader = errors.New("it is a named pipe that nobody reads; start the reader first")
 
 var errLocked = errors.New("another process is writing to it; choose another directory, or end that process")
