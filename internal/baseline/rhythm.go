@@ -79,6 +79,8 @@ func (e *Engine) volume(v *verdict, m *model, r *flow.Record) {
 	o.Unusual = true
 	m.unlearn(e.watched, netOut, service(r)+" "+network(&r.Dst))
 	m.unlearn(e.watched, peerOut, service(r)+" "+where)
+	m.unlearn(e.watched, svcOut, service(r))
+	m.unlearn(e.watched, dnsName, domain(r.Dst.Domain))
 	v.add(event.Reason{Kind: Volume, Device: m.ID, Subject: service(r) + " " + peer(&r.Dst), Strength: round(math.Min(nats, 8)),
 		Expected: fmt.Sprintf("%s sends at most %s a minute to outside addresses%s", m.label(), size(o.Max), e.since(m)),
 		Seen:     fmt.Sprintf("%s sent %s within a minute to %s by %s", m.label(), size(o.Sum), peer(&r.Dst), svcLabel(r, service(r)))})

@@ -175,6 +175,9 @@ func (s *Summary) showHints(p *page) {
 	case h.State != "" && p.Broken: // it may not have been saved
 	case h.State != "":
 		add("What was learned is kept in %s. `monban --config learned:%s` lists it.", h.State, h.State)
+		if len(s.reports) > 0 {
+			add("Is something that was reported fine? `monban --config 'learned:%s?device=NAME'` shows what was told, with the key that approve= takes.", h.State)
+		}
 	case learned < with:
 		add("Still learning %d of %s. With state=DIR what was learned is kept, and the next run goes on from it.", with-learned, plural(uint64(with), "device"))
 	}
