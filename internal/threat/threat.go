@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -331,9 +332,9 @@ func (in *incident) rank() []ranked {
 	for i := range Classes {
 		all[i] = ranked{&Classes[i], bias}
 	}
-	for name, k := range in.Kinds {
+	for _, name := range slices.Sorted(maps.Keys(in.Kinds)) { // in order: a sum of floats depends on it
 		for _, w := range weights[name] {
-			all[classIndex[w.class]].score += w.nats * k.Strength
+			all[classIndex[w.class]].score += w.nats * in.Kinds[name].Strength
 		}
 	}
 	slices.SortStableFunc(all, func(a, b ranked) int {
