@@ -88,7 +88,7 @@ bench: build ## benchmarks of the hot paths, and the binary beside other flow me
 
 .PHONY: quality
 quality: ## what is found in labelled captures, with figures
-	$(GO) test -count=1 -v ./testbed/...
+	$(GO) test -count=1 -v ./testbed/quality/... ./testbed/exactness/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (20s)

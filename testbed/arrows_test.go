@@ -22,6 +22,7 @@ var bridges = []string{"keep", "logrecord", "oneword", "run"}
 // TestArrows holds the shape of the tree: the arrows between our packages never turn back, the
 // components never meet, and what we know about networks does not know the Collector.
 func TestArrows(t *testing.T) {
+	consult()
 	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, "./...")
 	cmd.Dir = Root()
 	out, err := cmd.Output()

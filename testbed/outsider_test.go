@@ -16,6 +16,7 @@ func TestOutsider(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a second distribution")
 	}
+	consult()
 	root, dir := Root(), t.TempDir()
 	ours := regexp.MustCompile(`(?m)^  - gomod: github\.com/monban/monban v[\d.]+\n    import: \S+\n`)
 	manifest, err := os.ReadFile(filepath.Join(root, "builder-config.yaml"))

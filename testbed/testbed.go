@@ -10,10 +10,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,8 +91,25 @@ func Binary(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	consult()
 	return name
 }
+
+// consult looks at every source file, so that `go test` does not take an earlier result for that of
+// a binary which has changed since: it knows the files that a test looks at, but not those that
+// the go command does in its place.
+var consult = sync.OnceFunc(func() {
+	_ = filepath.WalkDir(Root(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && strings.HasPrefix(d.Name(), ".") {
+			return filepath.SkipDir
+		}
+		switch filepath.Ext(path) {
+		case ".go", ".mod", ".bin", ".yaml":
+			_, _ = os.Stat(path)
+		}
+		return nil
+	})
+})
 
 // Result is how a process ended.
 type Result struct {
