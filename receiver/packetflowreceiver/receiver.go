@@ -142,7 +142,6 @@ func (r *flowReceiver) run() {
 		bar = progress.Start(os.Stderr, r.sample)
 	}
 	err := r.read()
-	bar.Stop()
 	r.meter.publish(r.source.Stats().Interfaces)
 	r.source.Close()
 	r.log.Debug("source ended", zap.Error(err), zap.Uint64("packets", r.meter.totals().packets))
@@ -152,6 +151,7 @@ func (r *flowReceiver) run() {
 		r.meter.capture(r.clock(), true)
 		r.out.flush()
 	}
+	bar.Stop()
 	switch {
 	case r.quit.Load(): // Shutdown returns what went wrong
 	case r.failed != nil:
