@@ -53,8 +53,10 @@ type Engine struct {
 	ticked   int64
 
 	claims  claims
-	victims map[string]*victim
+	victims map[target]*victim
 	foreign map[netip.Addr]*contacts // outside addresses that try ours
+	phrases map[phraseKey]*phrase
+	to      *phrase // the responder of the flow that is judged
 	// contacts is how many tried places all sources hold.
 	contacts int
 	// Evicted counts devices forgotten for lack of room.
@@ -63,7 +65,7 @@ type Engine struct {
 
 // New makes an engine that knows nothing.
 func New(cfg Config) *Engine {
-	return &Engine{cfg: cfg, devices: map[string]*model{}, victims: map[string]*victim{}, foreign: map[netip.Addr]*contacts{}, claims: newClaims()}
+	return &Engine{cfg: cfg, devices: map[string]*model{}, victims: map[target]*victim{}, phrases: map[phraseKey]*phrase{}, foreign: map[netip.Addr]*contacts{}, claims: newClaims()}
 }
 
 // model is what is known of one device. Its exported fields are its saved state.
@@ -88,6 +90,7 @@ type model struct {
 	Stack   map[string]ttls `json:",omitempty"` // role → initial TTLs
 	Units   map[string]bool `json:",omitempty"` // OT units asked, by outstation
 
+	addr     netip.Addr // that Address is of
 	contacts contacts
 	units    int     // OT units that someone asked for the first time,
 	unitsAt  float64 // since this watch
@@ -162,6 +165,7 @@ func (e *Engine) Flow(r *flow.Record) {
 		return
 	}
 	e.orient(r)
+	e.to = e.phrase(r, &r.Dst)
 	var src, dst *model
 	if r.Src.Device != "" {
 		src = e.model(r.Src.Device, r.End)
@@ -220,7 +224,7 @@ func (e *Engine) Device(r *device.Record) {
 		e.newest = e.watched
 	}
 	if m.Name = r.Name; len(r.Addresses) > 0 {
-		m.Address = r.Addresses[0]
+		m.addr, m.Address = netip.Addr{}, r.Addresses[0]
 	}
 	m.Router = r.Router
 	if known || r.Change != device.New || !e.settled() {
@@ -290,8 +294,8 @@ func (m *model) identify(end *flow.End) {
 	if end.DeviceName != "" {
 		m.Name = end.DeviceName
 	}
-	if m.Address == "" || end.Addr.Is4() {
-		m.Address = end.Addr.String()
+	if end.Addr != m.addr && (m.Address == "" || end.Addr.Is4()) {
+		m.addr, m.Address = end.Addr, end.Addr.String()
 	}
 }
 

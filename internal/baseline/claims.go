@@ -170,7 +170,7 @@ func (e *Engine) stacks(v *verdict, src, dst *model, r *flow.Record, attack bool
 	if !attack && e.stack(v, src, &r.Src, "client") && changes(r) {
 		v.reasons[len(v.reasons)-1].Kind = SpoofedCommand
 	}
-	if !e.stack(v, dst, &r.Dst, service(r)) {
+	if !e.stack(v, dst, &r.Dst, e.to.svc) {
 		return
 	}
 	last := &v.reasons[len(v.reasons)-1]

@@ -3,6 +3,7 @@ package baseline
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"strconv"
 
 	"github.com/monban/monban/internal/event"
@@ -18,6 +19,17 @@ const (
 	floodUnknown = 20000.0 // packets a second, for a device whose rate is not known yet
 	maxVictims   = 4096
 )
+
+// target is one service of one address.
+type target struct {
+	addr  netip.Addr
+	port  uint16
+	proto uint8
+}
+
+func (t target) compare(o target) int {
+	return cmp.Or(t.addr.Compare(o.addr), cmp.Compare(t.port, o.port), cmp.Compare(t.proto, o.proto))
+}
 
 // victim counts the empty connections that one service gets.
 type victim struct {
@@ -103,19 +115,19 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 		r.Proto != packet.ProtoTCP && r.Proto != packet.ProtoUDP || infrastructure[r.Dst.Port] {
 		return
 	}
-	key := r.Dst.Addr.String() + " " + r.Transport() + "/" + strconv.Itoa(int(r.Dst.Port))
+	key := target{r.Dst.Addr, r.Dst.Port, r.Proto}
 	x := e.victims[key]
 	if x == nil {
 		if len(e.victims) >= maxVictims {
-			makeRoom(e.victims, 8, func(a, b entry[string, *victim]) int {
-				return cmp.Or(cmp.Compare(a.value.last, b.value.last), cmp.Compare(a.value.total, b.value.total), cmp.Compare(a.key, b.key))
+			makeRoom(e.victims, 8, func(a, b entry[target, *victim]) int {
+				return cmp.Or(cmp.Compare(a.value.last, b.value.last), cmp.Compare(a.value.total, b.value.total), a.key.compare(b.key))
 			})
 		}
 		x = &victim{second: r.Start / 1e9}
 		e.victims[key] = x
 	}
 	x.last = e.watched
-	actor := place(&r.Src)
+	actor := e.phrase(r, &r.Src).place
 	n := x.add(r.Start/1e9, actor)
 	limit := max(floodStarts, 4*x.most)
 	if n <= limit {
@@ -129,7 +141,7 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 	} else if src != nil {
 		who = src.label()
 	}
-	v.add(event.Reason{Kind: SynFlood, Device: id, Subject: key, Strength: 1,
+	v.add(event.Reason{Kind: SynFlood, Device: id, Subject: r.Dst.Addr.String() + " " + r.Transport() + "/" + strconv.Itoa(int(r.Dst.Port)), Strength: 1,
 		Expected: fmt.Sprintf("%s of %s gets %s without payload in %d seconds", service(r), peer(&r.Dst), atMost(x.most, "connection"), floodWindow),
 		Seen:     fmt.Sprintf("%s opened %d connections without payload to %s of %s within %d seconds", who, n, service(r), peer(&r.Dst), floodWindow)})
 }

@@ -22,13 +22,18 @@ var infrastructure = map[uint16]bool{
 // service is the key of what a flow is for: protocol and responder's port.
 // Ports that systems hand out at random count as one.
 func service(r *flow.Record) string {
-	if r.Dst.Port >= 32768 && (r.Src.Port >= 1024 || r.Src.Port == 0) {
+	if highPort(r) {
 		return r.Transport() + "/high"
 	}
 	if r.Dst.Port == 0 {
 		return r.Transport()
 	}
 	return r.Transport() + "/" + strconv.Itoa(int(r.Dst.Port))
+}
+
+// highPort reports whether the responder's port is one of those handed out at random.
+func highPort(r *flow.Record) bool {
+	return r.Dst.Port >= 32768 && (r.Src.Port >= 1024 || r.Src.Port == 0)
 }
 
 // handshake reports whether the two ends really talked.
@@ -124,7 +129,7 @@ func (e *Engine) novelty(v *verdict, src, dst *model, r *flow.Record) {
 	if group(r) || infrastructure[r.Dst.Port] || infrastructure[r.Src.Port] && r.Guessed || !handshake(r) {
 		return
 	}
-	svc := service(r)
+	svc := e.to.svc
 	if src != nil {
 		src.Flows++
 		e.outward(v, src, r, svc)
@@ -139,10 +144,10 @@ func (e *Engine) novelty(v *verdict, src, dst *model, r *flow.Record) {
 // outward looks at what a device uses. Only the coarsest thing that is new
 // speaks: a new service at a new address is one surprise, not three.
 func (e *Engine) outward(v *verdict, m *model, r *flow.Record, svc string) {
-	x, net := e.exposure(m), network(&r.Dst)
-	keys := [3]string{svc, svc + " " + net, svc + " " + place(&r.Dst)}
+	x := e.exposure(m)
+	keys := [3]string{svc, e.to.svcNet, e.to.svcPlace}
 	var nats [3]float64
-	renamed := m.unnamed(&r.Dst, svc) != nil
+	renamed := m.unnamed(e.to) != nil
 	for i, kind := range [3]int{svcOut, netOut, peerOut} {
 		g := &m.Grains[kind]
 		if renamed {
@@ -154,6 +159,9 @@ func (e *Engine) outward(v *verdict, m *model, r *flow.Record, svc string) {
 			continue // who began is a guess: nothing to say and nothing to learn
 		}
 		nats[i] = g.look(kind, keys[i], e.watched, x, m.Approve)
+	}
+	if nats == [3]float64{} {
+		return
 	}
 	seen := fmt.Sprintf("%s used %s at %s", m.label(), svcLabel(r, svc), peer(&r.Dst))
 	switch {
@@ -170,9 +178,9 @@ func (e *Engine) outward(v *verdict, m *model, r *flow.Record, svc string) {
 }
 
 // unnamed finds what was learned of an outside end before its name was known.
-func (m *model) unnamed(end *flow.End, svc string) *seen {
-	if end.Device == "" && end.Domain != "" {
-		if s := m.Grains[peerOut].Keys[svc+" "+end.Addr.String()]; s.usual() {
+func (m *model) unnamed(to *phrase) *seen {
+	if to.svcAddr != "" {
+		if s := m.Grains[peerOut].Keys[to.svcAddr]; s.usual() {
 			return s
 		}
 	}
@@ -182,16 +190,19 @@ func (m *model) unnamed(end *flow.End, svc string) *seen {
 // inward looks at what a device serves, and to whom. When the caller's side has
 // spoken of the same flow already, only a new service is worth a second word.
 func (e *Engine) inward(v *verdict, m *model, r *flow.Record, svc string, spoken bool) {
-	x := e.exposure(m)
-	served, caller := svc, svc+" "+place(&r.Src)
+	x, from := e.exposure(m), e.phrase(r, &r.Src)
+	served, caller := svc, from.svcPlace
 	if r.Src.Device == "" {
-		caller = svc + " " + network(&r.Src)
+		caller = from.svcNet
 	}
 	if strings.HasSuffix(svc, "/high") || r.Guessed && !m.Grains[svcIn].Keys[served].usual() {
 		return
 	}
 	a := m.Grains[svcIn].look(svcIn, served, e.watched, x, m.Approve)
 	b := m.Grains[peerIn].look(peerIn, caller, e.watched, x, m.Approve)
+	if a <= 0 && (b <= 0 || spoken) {
+		return
+	}
 	seen := fmt.Sprintf("%s used %s of %s", peer(&r.Src), svcLabel(r, svc), m.label())
 	switch {
 	case a > 0:

@@ -48,7 +48,7 @@ const (
 
 // volume compares what a device sends outside with its largest minute.
 func (e *Engine) volume(v *verdict, m *model, r *flow.Record) {
-	if m == nil || r.Dst.Device != "" || group(r) || network(&r.Dst) == "local" || m.Router {
+	if m == nil || r.Dst.Device != "" || group(r) || e.to.net == "local" || m.Router {
 		return
 	}
 	o := &m.Out
@@ -70,18 +70,17 @@ func (e *Engine) volume(v *verdict, m *model, r *flow.Record) {
 	}
 	nats, ratio := o.surprise(o.Sum, volumeFloor)
 	// To where it always sends, more must be much more, and after a day.
-	where := place(&r.Dst)
-	known := m.Grains[netOut].Keys[service(r)+" "+network(&r.Dst)]
+	known := m.Grains[netOut].Keys[e.to.svcNet]
 	old := known != nil && known.Last-known.First > 600
 	if nats < volumeNats || ratio < volumeRatio || old && (e.exposure(m) < day || ratio < 4*volumeRatio) {
 		return
 	}
 	o.Unusual = true
-	m.unlearn(e.watched, netOut, service(r)+" "+network(&r.Dst))
-	m.unlearn(e.watched, peerOut, service(r)+" "+where)
-	m.unlearn(e.watched, svcOut, service(r))
+	m.unlearn(e.watched, netOut, e.to.svcNet)
+	m.unlearn(e.watched, peerOut, e.to.svcPlace)
+	m.unlearn(e.watched, svcOut, e.to.svc)
 	m.unlearn(e.watched, dnsName, domain(r.Dst.Domain))
-	v.add(event.Reason{Kind: Volume, Device: m.ID, Subject: service(r) + " " + peer(&r.Dst), Strength: round(math.Min(nats, 8)),
+	v.add(event.Reason{Kind: Volume, Device: m.ID, Subject: e.to.svc + " " + peer(&r.Dst), Strength: round(math.Min(nats, 8)),
 		Expected: fmt.Sprintf("%s sends at most %s a minute to outside addresses%s", m.label(), size(o.Max), e.since(m)),
 		Seen:     fmt.Sprintf("%s sent %s within a minute to %s by %s", m.label(), size(o.Sum), peer(&r.Dst), svcLabel(r, service(r)))})
 }
@@ -104,15 +103,15 @@ const (
 // that this service never had: a known cadence at a new address is a move. What
 // is new shows once the device's learning has ended.
 func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
-	if m == nil || r.Dst.Device != "" || group(r) || infrastructure[r.Dst.Port] || network(&r.Dst) == "local" || !handshake(r) {
+	if m == nil || r.Dst.Device != "" || group(r) || infrastructure[r.Dst.Port] || e.to.net == "local" || !handshake(r) {
 		return
 	}
-	svc, where := service(r), place(&r.Dst)
+	svc := e.to.svc
 	intervals, mean, cv := 0, 0.0, 0.0
 	if r.Messages > beaconIntervals && r.Interval > 2 {
 		intervals, mean, cv = int(r.Messages)-1, r.Interval, r.IntervalCV
 	} else if r.Part == 0 {
-		b := m.beaconTo(svc+" "+where, e.watched)
+		b := m.beaconTo(e.to.svcPlace, e.watched)
 		if b.last != 0 && r.Start > b.last {
 			gap := float64(r.Start-b.last) / 1e9
 			if gap < 2 {
@@ -140,8 +139,8 @@ func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 		known = known || g.Keys[cadenceKey(svc, b)].usual()
 	}
 	// By network or domain: a vendor's cloud has many addresses.
-	met := m.Grains[netOut].Keys[svc+" "+network(&r.Dst)]
-	if old := m.unnamed(&r.Dst, svc); old != nil {
+	met := m.Grains[netOut].Keys[e.to.svcNet]
+	if old := m.unnamed(e.to); old != nil {
 		met = old
 	}
 	young := met == nil || met.Pending > 0 || e.watched-met.First < 0.1*x && met.First-m.Since > settle
@@ -153,7 +152,7 @@ func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 	if !g.tell(cadence, key, e.watched) {
 		return
 	}
-	v.add(event.Reason{Kind: Beacon, Device: m.ID, Subject: svc + " " + where, Strength: 1,
+	v.add(event.Reason{Kind: Beacon, Device: m.ID, Subject: e.to.svcPlace, Strength: 1,
 		Expected: fmt.Sprintf("%s contacts outside addresses on %s at no such rhythm%s", m.label(), svc, e.since(m)),
 		Seen: fmt.Sprintf("%s contacts %s, which is new to it, every %s like clockwork (%d times, spread %.0f %%)",
 			m.label(), peer(&r.Dst), time.Duration(mean*1e9).Round(100*time.Millisecond), intervals+1, 100*cv)})

@@ -37,7 +37,7 @@ func (e *Engine) forgetDevices() {
 		}
 		return 0
 	}
-	for _, d := range makeRoom(e.devices, 32, func(a, b entry[string, *model]) int {
+	for _, d := range makeRoom(e.devices, 8, func(a, b entry[string, *model]) int {
 		if c := worth(a.value) - worth(b.value); c != 0 {
 			return c
 		}

@@ -105,7 +105,7 @@ func (e *Engine) scans(v *verdict, src *model, r *flow.Record) {
 	if c == nil {
 		return
 	}
-	if src != nil && src.Grains[peerOut].Keys[service(r)+" "+place(&r.Dst)].usual() {
+	if src != nil && src.Grains[peerOut].Keys[e.to.svcPlace].usual() {
 		return // an old acquaintance that is away
 	}
 	c.decay(e.watched, &e.contacts)
@@ -243,7 +243,7 @@ func (e *Engine) bruteForce(v *verdict, src, dst *model, r *flow.Record) {
 	b.at = e.watched
 	limit := 10.0
 	if src != nil {
-		if s := src.Grains[peerOut].Keys[service(r)+" "+place(&r.Dst)]; s.usual() && s.Last-s.First > day {
+		if s := src.Grains[peerOut].Keys[e.to.svcPlace]; s.usual() && s.Last-s.First > day {
 			limit = 40
 		}
 	}
