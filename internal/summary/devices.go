@@ -26,12 +26,14 @@ const (
 
 // showDevices lists who is there, those with most traffic first.
 func (s *Summary) showDevices(p *page) {
-	if len(s.devices) == 0 {
-		return
-	}
 	all := make([]*machine, 0, len(s.devices))
 	for _, m := range s.devices {
-		all = append(all, m)
+		if m.met {
+			all = append(all, m)
+		}
+	}
+	if len(all) == 0 {
+		return
 	}
 	slices.SortFunc(all, func(a, b *machine) int {
 		return cmp.Or(cmp.Compare(b.bytes(), a.bytes()), cmp.Compare(b.flows, a.flows), cmp.Compare(a.ID, b.ID))
@@ -74,6 +76,9 @@ func (s *Summary) showDevices(p *page) {
 	p.table(columns, rows, below)
 	if n := uint64(max(0, len(all)-shownDevices)) + s.more; n > 0 {
 		p.text(fmt.Sprintf("and %s more%s", count(n), p.see("devices")), 2, none)
+	}
+	if absent := len(s.devices) - len(all); absent > 0 {
+		p.text(fmt.Sprintf("%s known from before did not show.", plural(uint64(absent), "device")), 2, dim)
 	}
 	if learned < with {
 		p.text("A percentage is the chance that the device's next flow shows something new; when it is low enough, the device is learned.", 2, dim)
@@ -139,7 +144,7 @@ func (s *Summary) showNew(p *page) {
 			added = append(added, m)
 		}
 	}
-	if len(added) == 0 || len(added) == len(s.devices) {
+	if len(added) == 0 || len(added) == s.met() {
 		return
 	}
 	slices.SortFunc(added, func(a, b *machine) int {
@@ -181,7 +186,7 @@ func (s *Summary) showHints(p *page) {
 	case learned < with:
 		add("Still learning %d of %s. With state=DIR what was learned is kept, and the next run goes on from it.", with-learned, plural(uint64(with), "device"))
 	}
-	if s.flows > 0 && len(s.devices) == 0 && h.Home == "" {
+	if s.flows > 0 && s.met() == 0 && h.Home == "" {
 		add("None of the addresses looks like one of yours: say which are with home=CIDR.")
 	}
 	switch h.Out {

@@ -92,7 +92,7 @@ func (s *Summary) head(p *page) {
 	if seconds := float64(t.Last-t.First) / 1e9; seconds >= 1 {
 		what += fmt.Sprintf(", %s on average", rate(float64(t.Bytes)*8/seconds))
 	}
-	what += fmt.Sprintf("; %s between %s", plural(max(t.Flows, s.flows), "flow"), plural(uint64(len(s.devices))+s.more, "device"))
+	what += fmt.Sprintf("; %s between %s", plural(max(t.Flows, s.flows), "flow"), plural(uint64(s.met())+s.more, "device"))
 	if took := time.Duration(p.Now - s.begun); p.Hints.Word == "pcap" && took > 0 {
 		what += fmt.Sprintf("; read in %s", span(took))
 	}
@@ -128,10 +128,10 @@ func (s *Summary) verdict() (string, style) {
 	return fmt.Sprintf("%s: %s.", plural(uint64(len(s.reports))+s.moreReports, "report"), strings.Join(parts, ", ")), worst
 }
 
-// learned counts devices with a baseline.
+// learned counts the devices of this run that have a baseline.
 func (s *Summary) learned() (learned, all int) {
 	for _, m := range s.devices {
-		if m.status != nil {
+		if m.met && m.status != nil {
 			all++
 			if m.status.Learned {
 				learned++

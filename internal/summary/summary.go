@@ -57,6 +57,7 @@ type Summary struct {
 // machine is a device with what it did.
 type machine struct {
 	device.Record
+	met      bool // it showed in this run; the status of others is from before
 	added    bool // the inventory called it new in this run
 	status   *baseline.Status
 	flows    uint64
@@ -141,6 +142,7 @@ func (s *Summary) Flow(f *Flow) {
 // meet takes from a flow what the inventory did not say in this run: of a device
 // that was known before it tells changes only.
 func (m *machine) meet(e *Side) {
+	m.met = true
 	if m.Name == "" {
 		m.Name = e.Name
 	}
@@ -173,6 +175,16 @@ func (s *Summary) machine(id string) *machine {
 	return m
 }
 
+// met counts the devices that showed in this run, as far as there was room for them.
+func (s *Summary) met() (n int) {
+	for _, m := range s.devices {
+		if m.met {
+			n++
+		}
+	}
+	return n
+}
+
 // Device takes an event of the inventory.
 func (s *Summary) Device(r *device.Record) {
 	s.events++
@@ -185,7 +197,7 @@ func (s *Summary) Device(r *device.Record) {
 	}
 	clip(&r.ID, &r.Name, &r.Vendor, &r.Class, &r.Evidence)
 	r.Addresses, r.Names = clips(r.Addresses, 8), nil
-	m.added = m.added || r.Change == device.New
+	m.met, m.added = true, m.added || r.Change == device.New
 	evidence := m.Evidence
 	m.Record = *r
 	if r.Evidence == "" {
