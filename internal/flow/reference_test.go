@@ -24,7 +24,6 @@ type ledger struct {
 	first   map[uint64]int             // index of a flow's first packet
 	parts   map[uint64]uint32
 	ended   map[uint64]EndReason
-	now     time.Duration // of the packet being added
 }
 
 func newLedger(t *testing.T, cfg Config) *ledger {
