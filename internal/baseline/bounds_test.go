@@ -66,7 +66,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		n    int
 		make func(s *site, rng *rand.Rand, i int) *flow.Record
 	}{
-		{"keys of few devices", 100_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
+		{"keys of few devices", 60_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
 			r := s.talk(host(byte(i)), outsider(rng.IntN(1<<29)), uint16(rng.IntN(32768)))
 			r.Questions = []string{fmt.Sprintf("n%d.example%d.com", i, rng.IntN(1<<20))}
 			if i%2 == 0 {
@@ -75,16 +75,16 @@ func TestMemoryIsBounded(t *testing.T) {
 			r.Commands, r.CommandCounts = []string{fmt.Sprintf("%d/f%d", rng.IntN(1<<16), rng.IntN(1<<16))}, []int64{1}
 			return r
 		}},
-		{"devices", 100_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
+		{"devices", 60_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
 			return s.talk(flowEnd(rng.IntN(1<<24)), flowEnd(rng.IntN(1<<24)), 443)
 		}},
-		{"scanned places", 1_000_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
+		{"scanned places", 300_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
 			return s.try(host(byte(i%4)), outsider(rng.IntN(1<<29)), uint16(rng.IntN(65536)), "S0")
 		}},
-		{"victims, by outside sources", 300_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
+		{"victims, by outside sources", 100_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
 			return s.try(outsider(rng.IntN(1<<29)), host(byte(rng.IntN(200))), uint16(rng.IntN(65536)), "S0")
 		}},
-		{"many places, by few outside sources", 1_000_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
+		{"many places, by few outside sources", 600_000, func(s *site, rng *rand.Rand, i int) *flow.Record {
 			return s.try(outsider(rng.IntN(5000)), flowEnd(rng.IntN(1<<24)), uint16(rng.IntN(65536)), "S0")
 		}},
 	} {
@@ -118,7 +118,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		s := newSite(t)
 		s.Engine = New(Config{MaxDevices: devices})
 		rng := rand.New(rand.NewPCG(1, 2))
-		for i := range 300_000 {
+		for i := range 150_000 {
 			s.now += int64(time.Millisecond)
 			mac := packet.MAC{2, 1, byte(rng.IntN(256)), byte(rng.IntN(256)), byte(rng.IntN(256)), byte(i)}
 			addr := netip.AddrFrom4([4]byte{10, byte(rng.IntN(256)), byte(rng.IntN(256)), byte(rng.IntN(256))})

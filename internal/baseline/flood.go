@@ -28,7 +28,10 @@ type target struct {
 }
 
 func (t target) compare(o target) int {
-	return cmp.Or(t.addr.Compare(o.addr), cmp.Compare(t.port, o.port), cmp.Compare(t.proto, o.proto))
+	if c := t.addr.Compare(o.addr); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(t.port, o.port), cmp.Compare(t.proto, o.proto))
 }
 
 // victim counts the empty connections that one service gets.
@@ -119,8 +122,11 @@ func (e *Engine) emptyConnections(v *verdict, src *model, r *flow.Record) {
 	x := e.victims[key]
 	if x == nil {
 		if len(e.victims) >= maxVictims {
-			makeRoom(e.victims, 8, func(a, b entry[target, *victim]) int {
-				return cmp.Or(cmp.Compare(a.value.last, b.value.last), cmp.Compare(a.value.total, b.value.total), a.key.compare(b.key))
+			makeRoom(e.victims, 2, func(a, b entry[target, *victim]) int {
+				if c := cmp.Compare(a.value.last, b.value.last); c != 0 {
+					return c
+				}
+				return cmp.Or(cmp.Compare(a.value.total, b.value.total), a.key.compare(b.key))
 			})
 		}
 		x = &victim{second: r.Start / 1e9}
