@@ -83,7 +83,9 @@ func batch(events ...any) plog.Logs {
 
 func config() *Config { return NewFactory().CreateDefaultConfig().(*Config) }
 
-type host struct{ extensions map[component.ID]component.Component }
+type host struct {
+	extensions map[component.ID]component.Component
+}
 
 func (h host) GetExtensions() map[component.ID]component.Component { return h.extensions }
 

@@ -48,7 +48,9 @@ var (
 )
 
 // host is a Collector with a storage extension, as a real one has it.
-type host struct{ extensions map[component.ID]component.Component }
+type host struct {
+	extensions map[component.ID]component.Component
+}
 
 func (h host) GetExtensions() map[component.ID]component.Component { return h.extensions }
 

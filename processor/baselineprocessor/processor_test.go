@@ -102,7 +102,9 @@ func scan(at time.Duration) plog.Logs {
 	return batch(events...)
 }
 
-type host struct{ extensions map[component.ID]component.Component }
+type host struct {
+	extensions map[component.ID]component.Component
+}
 
 func (h host) GetExtensions() map[component.ID]component.Component { return h.extensions }
 
