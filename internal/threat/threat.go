@@ -77,7 +77,7 @@ type kind struct {
 
 // Name tells the engine what a device is called.
 func (e *Engine) Name(id, name string) {
-	if name != "" && (len(e.names) < maxNames || e.names[id] != "") {
+	if id != "" && name != "" && (len(e.names) < maxNames || e.names[id] != "") {
 		e.names[id] = name
 	}
 }
@@ -86,6 +86,9 @@ func (e *Engine) Name(id, name string) {
 // only where there is an anomaly. Reports comes after a batch.
 func (e *Engine) Flow(r *flow.Record) {
 	e.advance(r.End)
+	// The inventory tells a device once, and this engine may have lost its state since.
+	e.Name(r.Src.Device, r.Src.DeviceName)
+	e.Name(r.Dst.Device, r.Dst.DeviceName)
 	in := e.evidence(r.End, r.Anomaly.Reasons, r.Src.Device, r.Dst.Device)
 	if in == nil {
 		return
