@@ -26,11 +26,11 @@ func resolve(t *testing.T, uris ...string) (map[string]any, error) {
 			t.Error(err)
 		}
 	}()
-	conf, err := r.Resolve(context.Background())
-	if err != nil {
+	if _, err := r.Resolve(context.Background()); err != nil {
 		return nil, err
 	}
-	if conf, err = r.Resolve(context.Background()); err != nil { // as after SIGHUP
+	conf, err := r.Resolve(context.Background())
+	if err != nil { // as after SIGHUP
 		t.Fatal(err)
 	}
 	return conf.ToStringMap(), nil

@@ -38,7 +38,7 @@ func readWithLibrary(t *testing.T, path string) (packets []theirs, err error) {
 		t.Fatal(err)
 	}
 	var next func() ([]byte, gopacket.CaptureInfo, error)
-	link := func(gopacket.CaptureInfo) layers.LinkType { return 0 }
+	var link func(gopacket.CaptureInfo) layers.LinkType
 	if isPcapng(magic) {
 		r, err := pcapgo.NewNgReader(file, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
 		if err != nil {

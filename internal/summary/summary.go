@@ -51,7 +51,6 @@ type Summary struct {
 	moreReports  uint64
 	captures     map[string]*app.Capture
 	captureOrder []string
-	warnings     []string
 }
 
 // machine is a device with what it did.
