@@ -28,7 +28,7 @@ type ahead struct {
 func (t *Table) Expect(hs []packet.Header) {
 	a := &t.ahead
 	a.n, a.next = 0, 0
-	const cached = 1 << 14 // flows of 256 bytes that fit into a second-level cache or two
+	const cached = 1 << 10 // flows of 256 bytes that fit well into a second-level cache
 	if int(t.used)-len(t.free) < cached {
 		return
 	}

@@ -6,26 +6,29 @@ import (
 	"math"
 	"math/bits"
 	"runtime"
+	"unsafe"
 
 	"github.com/monban/monban/internal/packet"
 )
 
-// key identifies a flow whichever side speaks: lo is the smaller end.
+// key identifies a flow whichever side speaks: lo is the smaller end. It has no
+// gaps, so that two are compared word by word, without a call.
 type key struct {
 	lo, hi         [16]byte
 	loPort, hiPort uint16
 	net            uint16
 	proto          uint8
+	_              uint8
+	zone           uint32 // tells apart networks whose addresses may be the same
 }
 
 // side is what one end of a flow sent since the last record.
 type side struct {
 	bytes   uint64
-	frames  uint64
+	extra   uint32 // of whole frames, beyond bytes
 	packets uint32
 	retrans uint32
-	next    uint32 // next expected TCP sequence number, valid iff seqKnown
-	syn     uint32 // index of the stack facts in Table.stacks, 0 for none
+	next    uint32 // next expected TCP sequence number, valid iff known
 	flags   uint8
 	ttlMin  uint8
 	ttlMax  uint8
@@ -36,34 +39,41 @@ type side struct {
 	known   bool // next is valid
 }
 
+// full is where a record is written before its time, so that no counter of a side
+// overflows.
+const full = 31 // bits
+
 // entry is one live flow. It holds no pointers, so that the garbage collector
-// never walks the slab. It is four cache lines long, and what every packet needs
-// is in the first three.
+// never walks the slab. It is four cache lines long: every packet needs the first
+// two, one with payload the third.
 type entry struct {
 	key       key
-	hash      uint32
 	touched   uint32 // table clock of the last packet, seconds
 	last      int64
 	src       uint8 // which side is the initiator
 	lastData  uint8 // side of the last payload plus one
 	sizeCount uint8
-	guessed   bool
+	flood     uint8 // number of the flood that it may be a part of, plus one
 	closing   bool
 	noted     bool
-	live      bool
+	talks     bool // both ends have spoken, see [Table.talk]
+	_         uint8
 
-	side     [2]side // 0 is lo, 1 is hi
+	side [2]side // 0 is lo, 1 is hi
+
 	start    int64
 	since    int64   // first packet since the last record
 	message  int64   // start of the initiator's last message
 	mean, m2 float32 // Welford's running mean and squares of the message intervals, seconds
 	messages uint32
 	sizes    [4]int16
+	report   uint32 // table clock of the next report
+	due      uint32 // wheel slot holds the entry until then
+	hash     uint32
 
 	id          uint64
-	report      uint32 // table clock of the next report
-	due         uint32 // wheel slot holds the entry until then
-	prev, next  int32  // neighbours in the wheel slot, -1 at the ends
+	prev, next  int32     // neighbours in the wheel slot, -1 at the ends
+	syn         [2]uint16 // of each side: index of the stack facts in Table.stacks, 0 for none
 	part        uint32
 	fragments   uint32
 	srcMAC      packet.MAC
@@ -72,8 +82,10 @@ type entry struct {
 	iface       uint16
 	icmpType    uint8
 	icmpCode    uint8
+	guessed     bool
+	live        bool
 
-	_ [12]byte // to four cache lines
+	_ [18]byte // to four cache lines
 }
 
 const (
@@ -101,7 +113,8 @@ type Table struct {
 	idle, tcpIdle, interval, first uint32
 
 	stacks   []string // interned stack facts
-	stackIdx map[string]uint32
+	stackIdx map[string]uint16
+	floods   floods
 	shown    [maxShown]shown
 	notes    map[int32]*Notes
 	names    []string // interface names
@@ -112,6 +125,17 @@ type Table struct {
 	ahead    ahead
 }
 
+// OnFlood makes the table roll up floods, and hand what it has of them to emit, which
+// must not keep it. Without, every flow becomes a record.
+func (t *Table) OnFlood(emit func(*Flood)) {
+	t.floods.emit, t.floods.rate = emit, uint32(t.cfg.FloodRate)
+	if t.floods.rate > 0 {
+		for by := range t.floods.watched {
+			t.floods.watched[by] = make([]watch, 1<<watchBits)
+		}
+	}
+}
+
 // NewTable makes a table that hands every record to emit. The record is reused:
 // emit must not keep it.
 func NewTable(cfg Config, emit func(*Record)) *Table {
@@ -119,7 +143,7 @@ func NewTable(cfg Config, emit func(*Record)) *Table {
 		cfg: cfg, emit: emit,
 		idle: uint32(cfg.IdleTimeout.Seconds()), tcpIdle: uint32(cfg.TCPIdleTimeout.Seconds()),
 		interval: uint32(cfg.ReportInterval.Seconds()), first: uint32(cfg.FirstReport.Seconds()),
-		stacks: []string{""}, stackIdx: map[string]uint32{}, notes: map[int32]*Notes{},
+		stacks: []string{""}, stackIdx: map[string]uint16{}, notes: map[int32]*Notes{},
 	}
 	var b [24]byte
 	rand.Read(b[:])
@@ -179,6 +203,11 @@ func (t *Table) Flush() {
 	for i := range t.used {
 		if t.at(i).live {
 			t.end(i, Forced)
+		}
+	}
+	for _, r := range t.floods.active {
+		if r != nil {
+			t.endFlood(r)
 		}
 	}
 }
@@ -326,7 +355,7 @@ func (k *key) hash(seed *[3]uint64) uint64 {
 	x := mum(binary.LittleEndian.Uint64(k.lo[:8])^a, binary.LittleEndian.Uint64(k.lo[8:])^b)
 	y := mum(binary.LittleEndian.Uint64(k.hi[:8])^b, binary.LittleEndian.Uint64(k.hi[8:])^c)
 	z := uint64(k.loPort) | uint64(k.hiPort)<<16 | uint64(k.net)<<32 | uint64(k.proto)<<48
-	return mum(x^y^a, z^c)
+	return mum(x^y^a^uint64(k.zone), z^c)
 }
 
 // id names a flow: by its key, its first packet's time, and its number, as two
@@ -335,6 +364,12 @@ func (k *key) hash(seed *[3]uint64) uint64 {
 func (k *key) id(start int64, number uint64) uint64 {
 	h := k.hash(&[3]uint64{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3})
 	return mum(h^number, uint64(start)^0x8ebc6af09c88c6e3) | 1
+}
+
+// is reports whether two keys are equal.
+func (k *key) is(o *key) bool {
+	a, b := (*[5]uint64)(unsafe.Pointer(k)), (*[5]uint64)(unsafe.Pointer(o))
+	return (a[0]^b[0])|(a[1]^b[1])|(a[2]^b[2])|(a[3]^b[3])|(a[4]^b[4])|uint64(k.zone^o.zone) == 0
 }
 
 func mum(x, y uint64) uint64 {
@@ -349,7 +384,7 @@ func (t *Table) find(k *key, hash uint32) int32 {
 			return -1
 		}
 		if uint32(v>>32) == hash {
-			if s := int32(uint32(v)) - 1; t.at(s).key == *k {
+			if s := int32(uint32(v)) - 1; t.at(s).key.is(k) {
 				return s
 			}
 		}
@@ -398,7 +433,7 @@ func (t *Table) unplace(slot int32, hash uint32) {
 func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface int) int32 {
 	live := int(t.used) - len(t.free)
 	if live >= t.cfg.MaxFlows {
-		t.evict()
+		t.evict(h.Time)
 	} else if uint32(live) >= uint32(len(t.index))/2 {
 		t.resize(uint32(len(t.index)) * 2)
 	}
@@ -424,17 +459,19 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	e.touched = t.clock
 	e.report = t.clock + min(t.first, unansweredQuiet)
 	t.place(slot, hash)
+	t.born(slot, e, h)
 	e.due = min(e.report, t.expiry(e))
 	t.link(slot, e)
 	t.stats.Flows++
 	return slot
 }
 
-// evict ends the least useful of a few flows: one that was never answered
-// before one that was, then the longest silent.
-func (t *Table) evict() {
+// evict ends the least useful of a few flows: one that never talked before one that
+// did, then the longest silent. It looks at more while all talk, since what talks
+// must not go because of what does not.
+func (t *Table) evict(now int64) {
 	best, bestAge := int32(-1), uint32(0)
-	for seen := 0; seen < 8; {
+	for seen := 0; seen < 8 || seen < 64 && bestAge < 1<<20; {
 		if t.hand++; t.hand >= t.used {
 			t.hand = 0
 		}
@@ -444,7 +481,7 @@ func (t *Table) evict() {
 		}
 		seen++
 		age := t.clock - e.touched + 1
-		if !e.side[0].seen || !e.side[1].seen {
+		if !e.talks {
 			age += 1 << 20
 		}
 		if age > bestAge {
@@ -452,12 +489,21 @@ func (t *Table) evict() {
 		}
 	}
 	t.stats.Evicted++
+	e := t.at(best)
+	if e.flood == 0 {
+		if r := t.crowded(e, now); r != nil {
+			r.pending++
+			e.flood = r.number + 1
+		}
+	}
 	t.end(best, Evict)
 }
 
 // expiry is the clock at which silence ends the flow.
 func (t *Table) expiry(e *entry) uint32 {
 	switch {
+	case e.flood != 0:
+		return e.touched + floodQuiet
 	case e.closing:
 		return e.touched + closedQuiet
 	case e.key.proto == packet.ProtoTCP && (e.key.net == packet.NetIPv4 || e.key.net == packet.NetIPv6):
@@ -504,7 +550,9 @@ func (t *Table) turn(now uint32) {
 	if now-t.clock > slots {
 		from = now - slots + 1
 	}
+	passed := now - t.clock
 	t.clock = now
+	t.watchFloods(passed)
 	for s := from; s <= now && s >= from; s++ {
 		for i := t.wheel[s%slots]; i >= 0; {
 			e := t.at(i)
@@ -526,7 +574,9 @@ func (t *Table) due(slot int32, e *entry) {
 		t.end(slot, reason)
 		return
 	}
-	if e.report <= t.clock {
+	if e.report <= t.clock && e.flood != 0 {
+		e.report = t.clock + floodQuiet // not before it is known what it is
+	} else if e.report <= t.clock {
 		// A flow that was answered waits for its ordinary first report, unless
 		// someone noted something that is worth telling now.
 		answered := e.side[0].seen && e.side[1].seen
@@ -543,7 +593,13 @@ func (t *Table) due(slot int32, e *entry) {
 // end writes the last record of a flow and frees its slot.
 func (t *Table) end(slot int32, reason EndReason) {
 	e := t.at(slot)
-	t.write(e, slot, reason)
+	if e.flood != 0 {
+		r := t.floods.active[e.flood-1]
+		t.fold(e, r)
+		r.pending--
+	} else {
+		t.write(e, slot, reason)
+	}
 	t.unlink(e)
 	t.unplace(slot, e.hash)
 	if e.noted {

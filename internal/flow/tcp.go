@@ -204,7 +204,8 @@ func icmpReply(proto, ty, peer uint8) bool {
 // shown is a stack that an address showed in a role, and when a record said so.
 type shown struct {
 	addr      [16]byte
-	syn, at   uint32
+	at        uint32
+	syn       uint16
 	initiator bool
 }
 
@@ -215,8 +216,8 @@ const (
 
 // stackNews reports whether the stack of side i of a flow is worth telling: not
 // when its address showed the same one a short while ago.
-func (t *Table) stackNews(e *entry, s *side, i uint8) bool {
-	now := shown{e.key.lo, s.syn, t.clock, i == e.src}
+func (t *Table) stackNews(e *entry, i uint8) bool {
+	now := shown{e.key.lo, t.clock, e.syn[i], i == e.src}
 	if i == 1 {
 		now.addr = e.key.hi
 	}
@@ -241,7 +242,7 @@ func (e *entry) hashOf(i uint8) uint32 {
 // stackFacts interns what a SYN or SYN-ACK shows of its sender's TCP stack: the
 // options in order, their values where they are the stack's own choice, and the
 // window. At most maxStacks distinct ones are kept.
-func (t *Table) stackFacts(h *packet.Header) uint32 {
+func (t *Table) stackFacts(h *packet.Header) uint16 {
 	var buf [96]byte
 	b := buf[:0]
 	for o := h.TCPOptions; len(o) > 0 && len(b) < 72; {
@@ -284,7 +285,7 @@ func (t *Table) stackFacts(h *packet.Header) uint32 {
 	if len(t.stacks) >= maxStacks {
 		return 0
 	}
-	i := uint32(len(t.stacks))
+	i := uint16(len(t.stacks))
 	t.stacks = append(t.stacks, string(b))
 	t.stackIdx[t.stacks[i]] = i
 	return i

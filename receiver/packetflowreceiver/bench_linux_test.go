@@ -2,6 +2,7 @@ package packetflowreceiver
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -86,4 +87,34 @@ func BenchmarkRecord(b *testing.B) {
 		m.table.Tick(now.UnixNano())
 	}
 	b.ReportMetric(float64((cpu(b)-used).Nanoseconds())/float64(records), "cpu-ns/record")
+}
+
+// BenchmarkCapture meters the capture that MONBAN_CAPTURE names, once an iteration,
+// into records that nobody takes.
+func BenchmarkCapture(b *testing.B) {
+	path := os.Getenv("MONBAN_CAPTURE")
+	if path == "" {
+		b.Skip("MONBAN_CAPTURE names no capture")
+	}
+	frames := make([]packet.Frame, framesAtOnce)
+	packets, used := 0, cpu(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		source, err := packet.OpenFiles(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := newMeter(config(func(c *Config) { c.Files = []string{path}; c.MaxFlows = 1 << 21 }), &batch{send: func(plog.Logs) {}})
+		for {
+			n, err := source.NextBatch(frames)
+			if err != nil {
+				break
+			}
+			m.add(frames[:n])
+			packets += n
+		}
+		m.table.Flush()
+		source.Close()
+	}
+	b.ReportMetric(float64((cpu(b)-used).Nanoseconds())/float64(packets), "cpu-ns/packet")
 }
