@@ -47,7 +47,24 @@ func (t *Table) Expect(hs []packet.Header) {
 			sum += uint64(e.last) + uint64(e.side[0].packets) + uint64(e.start) // a word of each line
 		}
 	}
-	a.sink = sum
+	a.sink = sum + t.expectRoom(a.n)
+}
+
+// expectRoom does the same for the candidates that go when a flood brings n new ones.
+func (t *Table) expectRoom(n int) (sum uint64) {
+	q := &t.floods.candidates
+	if t.floods.open == 0 || !q.full() {
+		return 0
+	}
+	n = min(n, len(q.list))
+	for i := range uint32(n) {
+		e := t.at(q.at(i).slot)
+		sum += uint64(e.last) + e.side[0].bytes + uint64(e.hash) + e.id
+	}
+	for i := range uint32(n) {
+		sum += t.index[t.at(q.at(i).slot).hash&t.mask]
+	}
+	return sum
 }
 
 func (t *Table) identify(l *lookup, h *packet.Header) {

@@ -39,8 +39,7 @@ type floods struct {
 	active  [maxFloods]*rollup
 	open    int // of active
 
-	candidates []candidate // ring, oldest at next
-	next, held uint32
+	candidates queue
 
 	evicted uint32 // flows that made room in this second without having talked
 	any     uint8  // number plus one of the flood that they are counted in, 0 for none
@@ -58,10 +57,43 @@ type watch struct {
 	flood  uint8  // number plus one
 }
 
-// candidate is a flow that may be a part of a flood, if slot still holds id.
-type candidate struct {
+// queue holds flows by age, a bounded number of them.
+type queue struct {
+	list        []queued // a power of two
+	first, held uint32
+}
+
+// queued is a flow, if slot still holds id.
+type queued struct {
 	slot int32
 	id   uint32
+}
+
+func newQueue(n int) queue { return queue{list: make([]queued, n)} }
+
+func (q *queue) full() bool { return int(q.held) == len(q.list) }
+
+// at gives the i-th oldest. It asks for i below held.
+func (q *queue) at(i uint32) queued { return q.list[(q.first+i)&uint32(len(q.list)-1)] }
+
+// push forgets the oldest when the queue is full.
+func (q *queue) push(c queued) {
+	if q.full() {
+		q.first++
+		q.held--
+	}
+	q.list[(q.first+q.held)&uint32(len(q.list)-1)] = c
+	q.held++
+}
+
+func (q *queue) pop() (c queued, some bool) {
+	if q.held == 0 {
+		return c, false
+	}
+	c = q.at(0)
+	q.first++
+	q.held--
+	return c, true
 }
 
 // rollup is a flood that goes on.
@@ -169,20 +201,16 @@ func (t *Table) beginFlood(by int, w *watch, addr *[16]byte, e *entry, now int64
 // nurse makes a new flow a candidate.
 func (t *Table) nurse(slot int32, e *entry, flood uint8) {
 	f := &t.floods
-	if f.candidates == nil {
-		f.candidates = make([]candidate, max(1, min(maxCandidates, 1<<(bits.Len(uint(t.cfg.MaxFlows/4))-1))))
+	if f.candidates.list == nil {
+		f.candidates = newQueue(max(1, min(maxCandidates, 1<<(bits.Len(uint(t.cfg.MaxFlows/4))-1))))
 	}
-	mask := uint32(len(f.candidates) - 1)
-	if f.held > mask {
-		old := f.candidates[f.next&mask]
-		f.next++
-		f.held--
+	if f.candidates.full() {
+		old, _ := f.candidates.pop()
 		if o := t.at(old.slot); o.live && uint32(o.id) == old.id && o.flood != 0 {
 			t.end(old.slot, Evict)
 		}
 	}
-	f.candidates[(f.next+f.held)&mask] = candidate{slot, uint32(e.id)}
-	f.held++
+	f.candidates.push(queued{slot, uint32(e.id)})
 	r := f.active[flood-1]
 	r.fresh++
 	r.pending++
@@ -316,12 +344,21 @@ func (t *Table) watchFloods(passed uint32) {
 			} else {
 				f.any = 0
 			}
-			if r.pending == 0 {
-				t.endFlood(r)
-				continue
-			}
 		}
-		if t.clock-r.told >= floodReport {
+	}
+}
+
+// endFloods reports those that came to their end, once the clock's second is worked off.
+func (t *Table) endFloods() {
+	if t.floods.open == 0 {
+		return
+	}
+	for _, r := range t.floods.active {
+		switch {
+		case r == nil:
+		case r.quiet >= floodQuiet && r.pending == 0:
+			t.endFlood(r)
+		case t.clock-r.told >= floodReport:
 			t.tellFlood(r, FloodGoesOn)
 		}
 	}

@@ -115,6 +115,7 @@ type Table struct {
 	stacks   []string // interned stack facts
 	stackIdx map[string]uint16
 	floods   floods
+	births   queue // the latest flows
 	shown    [maxShown]shown
 	notes    map[int32]*Notes
 	names    []string // interface names
@@ -146,6 +147,7 @@ func NewTable(cfg Config, emit func(*Record)) *Table {
 		stacks: []string{""}, stackIdx: map[string]uint16{}, notes: map[int32]*Notes{},
 	}
 	var b [24]byte
+	t.births = newQueue(1 << 12)
 	rand.Read(b[:])
 	for i := range t.seed {
 		t.seed[i] = binary.LittleEndian.Uint64(b[8*i:])
@@ -459,6 +461,7 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	e.touched = t.clock
 	e.report = t.clock + min(t.first, unansweredQuiet)
 	t.place(slot, hash)
+	t.births.push(queued{slot, uint32(e.id)})
 	t.born(slot, e, h)
 	e.due = min(e.report, t.expiry(e))
 	t.link(slot, e)
@@ -466,12 +469,12 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	return slot
 }
 
-// evict ends the least useful of a few flows: one that never talked before one that
-// did, then the longest silent. It looks at more while all talk, since what talks
-// must not go because of what does not.
+// evict ends the least useful flow of a few: one that never talked before one that did,
+// then the longest silent. Where all of those talk it takes the oldest of the latest
+// flows that does not: what talks must not go because of what does not.
 func (t *Table) evict(now int64) {
 	best, bestAge := int32(-1), uint32(0)
-	for seen := 0; seen < 8 || seen < 64 && bestAge < 1<<20; {
+	for seen := 0; seen < 8; {
 		if t.hand++; t.hand >= t.used {
 			t.hand = 0
 		}
@@ -486,6 +489,15 @@ func (t *Table) evict(now int64) {
 		}
 		if age > bestAge {
 			best, bestAge = t.hand, age
+		}
+	}
+	for bestAge < 1<<20 {
+		c, some := t.births.pop()
+		if !some {
+			break
+		}
+		if e := t.at(c.slot); e.live && uint32(e.id) == c.id && !e.talks {
+			best, bestAge = c.slot, 1<<20
 		}
 	}
 	t.stats.Evicted++
@@ -563,6 +575,7 @@ func (t *Table) turn(now uint32) {
 			i = next
 		}
 	}
+	t.endFloods()
 }
 
 func (t *Table) due(slot int32, e *entry) {

@@ -73,8 +73,8 @@ type liveSource struct {
 
 	reading sync.Mutex // held by NextBatch and by Close
 	rings   []*ring
-	turn    int  // ring to begin with
-	lent    bool // frames of the last batch may still be in use
+	turn    int // ring to begin with
+	lent    int // calls for which frames may still be in use
 	checked time.Time
 
 	counting sync.Mutex // guards the rings' counts, and their sockets against closing
@@ -89,12 +89,9 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.closed.Load() {
-		for _, r := range s.rings {
-			r.unmap()
-		}
 		return 0, os.ErrClosed
 	}
-	s.lent = false
+	s.lent = max(s.lent-1, 0)
 	for _, r := range s.rings {
 		r.giveBack()
 	}
@@ -105,7 +102,7 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 			s.checked = now
 		}
 		wait := idle
-		if n > 0 {
+		if n > 0 || s.full() {
 			wait = 0
 		}
 		if err := s.poll(wait, due); err != nil {
@@ -119,11 +116,22 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 		}
 	}
 	if n > 0 {
-		s.lent = true
+		s.lent = Lent
 		s.count(frames[:n])
 		return n, nil
 	}
 	return 0, s.ended(now)
+}
+
+// full reports whether a ring has nothing left that the kernel could fill, since all
+// of it is in use: the next call gives some back.
+func (s *liveSource) full() bool {
+	for _, r := range s.rings {
+		if r.head-r.tail == r.blocks {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *liveSource) drain(frames []Frame) int {
@@ -198,10 +206,15 @@ func (s *liveSource) Stats() Stats {
 // Progress is of no end.
 func (s *liveSource) Progress() (done, total int64) { return int64(s.bytes.Load()), 0 }
 
-// Close ends the capture. Frames that are still in use turn to zeros: their memory
-// is taken back by the next NextBatch, or else left to the process.
+// Close ends the capture. Frames that are still in use turn to zeros; a second Close
+// gives back their memory.
 func (s *liveSource) Close() error {
 	if s.closed.Swap(true) {
+		s.reading.Lock()
+		defer s.reading.Unlock()
+		for _, r := range s.rings {
+			r.unmap()
+		}
 		return nil
 	}
 	unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
@@ -211,7 +224,7 @@ func (s *liveSource) Close() error {
 	defer s.counting.Unlock()
 	for _, r := range s.rings {
 		r.account()
-		r.close(s.lent)
+		r.close(s.lent > 0)
 	}
 	unix.Close(s.wake)
 	return nil

@@ -33,9 +33,10 @@ type ring struct {
 	mem    []byte
 	blocks int
 
-	head, tail int    // counted on without end
-	left       uint32 // packets of the block at head that are not taken yet; 0 also before it is begun
-	at         uint32 // offset in the block of the next
+	head, tail int           // counted on without end
+	marks      [Lent - 1]int // head before the last calls, oldest first
+	left       uint32        // packets of the block at head that are not taken yet; 0 also before it is begun
+	at         uint32        // offset in the block of the next
 
 	gone  time.Time // when it was found taken away
 	stats InterfaceStats
@@ -182,11 +183,13 @@ const (
 
 func status(block []byte) *uint32 { return (*uint32)(unsafe.Pointer(&block[blkStatus])) }
 
-// giveBack returns blocks to the kernel.
+// giveBack returns blocks to the kernel of which no frame is in use any more.
 func (r *ring) giveBack() {
-	for ; r.tail < r.head; r.tail++ {
+	for ; r.tail < r.marks[0]; r.tail++ {
 		atomic.StoreUint32(status(r.block(r.tail)), unix.TP_STATUS_KERNEL)
 	}
+	copy(r.marks[:], r.marks[1:])
+	r.marks[len(r.marks)-1] = r.head
 }
 
 // take fills frames with packets that lie ready.
