@@ -265,7 +265,8 @@ func (t *Table) fold(e *entry, r *rollup) {
 	if r.by == 1 {
 		peer = e.key.end(1 - e.src)
 	}
-	r.peers.InsertHash(mum(binary.LittleEndian.Uint64(peer[:8])^t.seed[0], binary.LittleEndian.Uint64(peer[8:])^t.seed[2]))
+	who := mum(binary.LittleEndian.Uint64(peer[:8])^t.seed[0], binary.LittleEndian.Uint64(peer[8:])^t.seed[2])
+	r.peers.InsertHash(mum(who^t.seed[1], 0x9e3779b97f4a7c15)) // one multiplication mixes IPv4 addresses too little to estimate by
 	port := e.key.hiPort
 	if e.src == 1 {
 		port = e.key.loPort
