@@ -126,14 +126,16 @@ func TestFloodLeavesConversationsWhole(t *testing.T) {
 		t.Errorf("%d records of %d packets of the flood", n, 5000*perMilli)
 	}
 	begun, ended := map[netip.Addr]int64{}, map[netip.Addr]int64{}
-	var sources uint64
 	for _, r := range f.said {
 		switch r.State {
 		case FloodBegun:
 			begun[r.Destination] = r.End
 		case FloodEnded:
 			ended[r.Destination] = r.End
-			sources = r.Sources
+			const of = 1 << 17 // addresses that are drawn from
+			if want := of * (1 - math.Exp(-float64(r.Flows)/of)); math.Abs(float64(r.Sources)-want) > 0.04*want {
+				t.Errorf("%d distinct sources, want about %.0f", r.Sources, want)
+			}
 		}
 	}
 	start := int64(time.Hour + 2*time.Second)
@@ -147,10 +149,6 @@ func TestFloodLeavesConversationsWhole(t *testing.T) {
 		if end := ended[a] - start; end < int64(4900*time.Millisecond) || end > int64(5*time.Second) {
 			t.Errorf("%v: ended after %v", a, time.Duration(end))
 		}
-	}
-	const draws, of = 5000 * perMilli / 4, 1 << 17
-	if want := of * (1 - math.Exp(-float64(draws)/of)); math.Abs(float64(sources)-want) > want/20 {
-		t.Errorf("%d distinct sources, want about %.0f", sources, want)
 	}
 }
 
