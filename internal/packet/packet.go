@@ -15,6 +15,7 @@ type Frame struct {
 	WireLen   int      // length on the wire, ≥ len(Data) for a sane capture, at most 16 MiB
 	Interface int      // index into the source's Interfaces()
 	Link      LinkType // link layer header type of Data
+	Peer      [16]byte // valid iff Link is a LinkMirror…: who sent the copy, IPv4 as ::ffff:a.b.c.d
 }
 
 // LinkType is a LINKTYPE_ value as registered at tcpdump.org/linktypes.html.
@@ -33,6 +34,16 @@ const (
 	LinkIPv4     LinkType = 228
 	LinkIPv6     LinkType = 229
 	LinkSLL2     LinkType = 276
+)
+
+// Link types of our own, beyond the 16 bits of the registry: copies of packets that
+// a mirror sent to a socket of this host. Data begins behind the IP header (GRE) or
+// the UDP header (the others), and Frame.Peer says who sent it.
+const (
+	LinkMirrorGRE    LinkType = 1<<16 + 47 // GRE header with ERSPAN, bridged Ethernet or IP
+	LinkMirrorVXLAN  LinkType = 1<<16 + 4789
+	LinkMirrorGeneve LinkType = 1<<16 + 6081
+	LinkMirrorTZSP   LinkType = 1<<16 + 37008
 )
 
 // MAC is a 48-bit Ethernet address.
