@@ -480,8 +480,8 @@ func (in *inner) teredo() verdict {
 		return noTunnel
 	}
 	b := in.b
-	if !surelyIPv6(b, in.wire) {
-		return noTunnel
+	if !surelyIPv6(b, in.wire) || b[6] == extNone {
+		return noTunnel // or a bubble, which opens the way for others
 	}
 	for _, at := range [2]int{8, 24} {
 		if n := binary.BigEndian.Uint32(b[at:]); n == network || n>>16 == 0xfe80 {
