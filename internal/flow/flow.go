@@ -22,6 +22,7 @@ type Config struct {
 	FirstReport    time.Duration // and for the first time this soon
 	FloodRate      int           // new flows a second to or from one address, none of them answered, that are rolled up; 0 for never
 	CommunityID    bool          // compute the Community ID of each record
+	SeparateVLANs  bool          // equal addresses in different VLANs are different flows
 }
 
 // NewDefaultConfig gives Zeek's timeouts, a report a minute and a million flows.
@@ -69,6 +70,8 @@ type Stats struct {
 	Flooded uint64 // packets in floods
 	Resets  uint64 // times the source's clock jumped back
 	Live    int    // now
+	Tunnels int    // that flows came in, told apart
+	Unnamed uint64 // flows whose records leave their tunnel out, because there were too many
 }
 
 // Timers that are not worth a knob: how long a closed connection is kept for

@@ -11,7 +11,8 @@ import (
 	"github.com/monban/monban/internal/packet"
 )
 
-// key identifies a flow whichever side speaks: lo is the smaller end. It has no
+// key identifies a flow whichever side speaks: lo is the smaller end. zone tells
+// networks apart that use the same addresses, see docs/adr/0007-zones.md. It has no
 // gaps, so that two are compared word by word, without a call.
 type key struct {
 	lo, hi         [16]byte
@@ -19,7 +20,7 @@ type key struct {
 	net            uint16
 	proto          uint8
 	_              uint8
-	zone           uint32 // tells apart networks whose addresses may be the same
+	zone           uint32
 }
 
 // side is what one end of a flow sent since the last record.
@@ -80,12 +81,13 @@ type entry struct {
 	dstMAC      packet.MAC
 	vlan, inner uint16
 	iface       uint16
+	tunnel      uint16 // index in Table.tunnels, 0 for none
 	icmpType    uint8
 	icmpCode    uint8
 	guessed     bool
 	live        bool
 
-	_ [18]byte // to four cache lines
+	_ [14]byte // to four cache lines
 }
 
 const (
@@ -118,6 +120,7 @@ type Table struct {
 	births   queue // the latest flows
 	shown    [maxShown]shown
 	notes    map[int32]*Notes
+	tunnels  tunnels
 	names    []string // interface names
 	frags    [256]fragment
 	rec      Record
@@ -167,6 +170,7 @@ func (t *Table) SetInterfaces(names []string) { t.names = names }
 func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Live = int(t.used) - len(t.free)
+	s.Tunnels, s.Unnamed = max(len(t.tunnels.list)-1, 0), t.tunnels.unnamed
 	return s
 }
 
@@ -275,11 +279,11 @@ func (t *Table) advance(ns int64) {
 
 // keyOf fills k and returns which side of it the packet's sender is.
 func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
-	k.net, k.proto = h.Net, h.Proto
+	k.net, k.proto, k.zone = h.Net, h.Proto, h.Tunnel.Zone
+	if t.cfg.SeparateVLANs && h.VLAN != 0 {
+		k.zone = vlanZone(h)
+	}
 	if !h.IsIP() {
-		if h.Net < 0x600 {
-			k.net = 0
-		}
 		k.proto = 0
 		copy(k.lo[:], h.SrcMAC[:])
 		copy(k.hi[:], h.DstMAC[:])
@@ -457,6 +461,9 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	e.src, e.guessed = initiator(h, from)
 	if e.src != from {
 		e.srcMAC, e.dstMAC = e.dstMAC, e.srcMAC
+	}
+	if h.Tunnel.Depth > 0 {
+		e.tunnel = t.tunnels.index(&h.Tunnel, e.src != from)
 	}
 	e.touched = t.clock
 	e.report = t.clock + min(t.first, unansweredQuiet)

@@ -80,7 +80,7 @@ func ipv6(h *Header, b []byte, wire int) Reason {
 	}
 	next := b[6]
 	size := int(binary.BigEndian.Uint16(b[4:]))
-	if size == 0 && next != extNone {
+	if size == 0 && (next == ProtoTCP || next == ProtoUDP || next == extHopByHop) {
 		size = wire - 40 // jumbogram, or segmentation offload
 	}
 	if size > wire-40 {

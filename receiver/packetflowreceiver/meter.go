@@ -36,6 +36,7 @@ type totals struct {
 	packets, bytes uint64
 	first, last    int64 // times of packets, Unix nanoseconds
 	refused        [maxReasons]uint64
+	tunnels        packet.TunnelStats
 	flow           flow.Stats
 	app            app.Stats
 	interfaces     []packet.InterfaceStats
@@ -76,6 +77,7 @@ func (m *meter) add(p *parcel) {
 		}
 		m.now.last = max(m.now.last, p.last)
 		m.now.packets += p.packets
+		m.now.tunnels = p.tunnels
 		m.now.bytes += p.bytes
 		for why, n := range p.refused {
 			m.now.refused[why] += n

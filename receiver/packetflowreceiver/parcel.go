@@ -14,6 +14,7 @@ type parcel struct {
 	packets, bytes uint64
 	first, last    int64 // times, when there are packets
 	refused        [maxReasons]uint64
+	tunnels        packet.TunnelStats // since the start
 	interfaces     []packet.Interface // all there are, when some are new
 	err            error              // of the source; nothing was read then
 }
@@ -55,4 +56,5 @@ func (r *reader) decode(p *parcel, frames []packet.Frame) {
 		p.from[p.n] = int32(f.Interface)
 		p.n++
 	}
+	p.tunnels = r.decoder.Stats()
 }

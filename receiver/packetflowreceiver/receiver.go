@@ -190,6 +190,7 @@ func (r *flowReceiver) read() error {
 	go func() {
 		defer close(full)
 		in := reader{source: r.source}
+		in.decoder.KeepTunnels = !r.cfg.Tunnels
 		for p := range free {
 			in.read(p)
 			full <- p
