@@ -38,12 +38,16 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	s.bytes += uint64(max(h.NetLen, 0))
 	if h.Proto == packet.ProtoTCP && h.FragOff == 0 {
 		s.flags |= h.TCPFlags
-		step(s, &e.side[1-from], h.TCPFlags)
-		sequence(s, h)
-		if h.TCPFlags&packet.SYN != 0 && s.syn == 0 {
-			s.syn = t.stackFacts(h)
+		o := &e.side[1-from]
+		step(s, o, h.TCPFlags, h.PayloadLen > 0)
+		sequence(s, o, h)
+		if h.TCPFlags&packet.SYN != 0 {
+			e.begins(h, from)
+			if s.syn == 0 {
+				s.syn = uint16(t.stackFacts(h))
+			}
 		}
-		if closed := s.tcp == reset || s.tcp == finSent && e.side[1-from].tcp >= finSent; closed && !e.closing {
+		if closed := s.tcp >= reset || s.tcp == finSent && o.tcp >= finSent; closed && !e.closing {
 			e.closing = true
 			t.reschedule(slot, e)
 		}
@@ -81,13 +85,18 @@ func (e *entry) payload(h *packet.Header, from uint8) {
 
 // write emits what the flow did since its last record, unless that is nothing.
 func (t *Table) write(e *entry, slot int32, reason EndReason) {
-	if e.side[0].packets == 0 && e.side[1].packets == 0 {
-		return
+	silent := e.side[0].packets == 0 && e.side[1].packets == 0
+	if silent {
+		if e.icmpErrors == 0 {
+			return
+		}
+		e.since = e.last // nothing but errors came
 	}
 	r := &t.rec
 	*r = Record{
 		ID: e.id, Start: e.start, End: e.last, Net: e.key.net, Proto: e.key.proto, Reason: reason, Part: e.part, Since: e.since,
 		Guessed: e.guessed, VLAN: e.vlan, InnerVLAN: e.inner, Fragments: e.fragments,
+		Overlapping: uint32(e.overlaps), ICMPErrors: uint32(e.icmpErrors), ErrorType: e.errorType, ErrorCode: e.errorCode,
 	}
 	src, dst := &e.side[e.src], &e.side[1-e.src]
 	t.fillEnd(&r.Src, e, e.src)
@@ -123,7 +132,7 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 		t.notes[slot].take(r)
 	}
 	e.part++
-	e.fragments = 0
+	e.fragments, e.overlaps, e.icmpErrors, e.errorType, e.errorCode = 0, 0, 0, 0, 0
 	for i := range e.side {
 		s := &e.side[i]
 		s.bytes, s.frames, s.packets, s.retrans = 0, 0, 0, 0

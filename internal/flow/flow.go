@@ -63,6 +63,10 @@ type Stats struct {
 	Evicted uint64 // ended early for lack of room
 	Resets  uint64 // times the source's clock jumped back
 	Live    int    // now
+
+	Fragments  FragmentStats
+	ICMPErrors uint64 // ICMP errors that speak of a flow in the table, or of one that is not
+	ICMPLost   uint64 // of those the ones that speak of no flow in the table
 }
 
 // Timers that are not worth a knob: how long a closed connection is kept for
