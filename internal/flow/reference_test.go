@@ -502,19 +502,26 @@ func TestAgainstLedger(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x06\x02\x01\x02\x50\x00\x00\x00\x06\x12\x02\x01\x50"))
 	f.Add([]byte("\xff\x00\x00\x11\x00\x01\x02\x50\x03\x00\x00\x01\x12\x02\x01\x50"))
+	cfg := NewDefaultConfig()
+	cfg.MaxFlows = 16
+	var record func(*Record)
+	table := NewTable(cfg, func(r *Record) { record(r) }) // one for all, since making one costs more than using it
 	f.Fuzz(func(t *testing.T, b []byte) {
-		cfg := NewDefaultConfig()
-		cfg.MaxFlows = 16
-		var told, bytes, live uint64
+		table.clock, table.behind, table.stats = 0, 0, Stats{}
+		var told, bytes, live, errors uint64
 		ended := map[uint64]bool{}
-		table := NewTable(cfg, func(r *Record) {
+		record = func(r *Record) {
+			errors += uint64(r.ICMPErrors)
+			if r.End < r.Start || r.Since < r.Start {
+				t.Errorf("times %d, %d, %d", r.Start, r.Since, r.End)
+			}
 			told += r.Src.Packets + r.Dst.Packets
 			bytes += r.Src.Bytes + r.Dst.Bytes
 			if ended[r.ID] {
 				t.Errorf("a record after the flow's end: %+v", r)
 			}
 			ended[r.ID] = r.Reason != Active
-		})
+		}
 		var added, length uint64
 		now := int64(time.Hour)
 		for ; len(b) >= 8; b = b[8:] {
@@ -560,7 +567,7 @@ func FuzzTable(f *testing.F) {
 			}
 		}
 		table.Flush()
-		if s := table.Stats(); told != added || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 {
+		if s := table.Stats(); told != added || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 || s.ICMPErrors-s.ICMPLost != errors {
 			t.Errorf("%d packets of %d bytes added, %d of %d in records, stats %+v", added, length, told, bytes, s)
 		}
 	})
