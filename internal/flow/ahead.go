@@ -11,6 +11,8 @@ type lookup struct {
 	key    key
 	hash   uint32
 	from   uint8
+
+	overlaps, orphan bool // of a fragment
 }
 
 // ahead holds the lookups of packets that were announced.
@@ -71,6 +73,9 @@ func (t *Table) identify(l *lookup, h *packet.Header) {
 	l.header, l.key = h, key{}
 	l.from = t.keyOf(h, &l.key)
 	l.hash = uint32(l.key.hash(&t.seed))
+	if h.Fragment {
+		l.overlaps, l.orphan = t.fragment(h, &l.key, l.from)
+	}
 }
 
 // lookup gives what was found out about h when it was announced, or finds it out.

@@ -37,7 +37,7 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	}
 	s.bytes += uint64(max(n, 0))
 	s.extra += uint32(max(h.WireLen-max(n, 0), 0))
-	if (s.extra|s.packets)>>full != 0 {
+	if (s.extra|s.packets)>>full != 0 || s.retrans == math.MaxUint16 {
 		t.write(e, slot, Active)
 	}
 	if h.Fragment {
@@ -45,12 +45,16 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	}
 	if h.Proto == packet.ProtoTCP && h.FragOff == 0 && h.IsIP() {
 		s.flags |= h.TCPFlags
-		step(s, &e.side[1-from], h.TCPFlags)
-		sequence(s, h)
-		if h.TCPFlags&packet.SYN != 0 && e.syn[from] == 0 && e.flood == 0 {
-			e.syn[from] = t.stackFacts(h)
+		o := &e.side[1-from]
+		step(s, o, h.TCPFlags, h.PayloadLen > 0)
+		sequence(s, o, h)
+		if h.TCPFlags&packet.SYN != 0 {
+			e.begins(h, from)
+			if e.syn[from] == 0 && e.flood == 0 {
+				e.syn[from] = t.stackFacts(h)
+			}
 		}
-		if closed := s.tcp == reset || s.tcp == finSent && e.side[1-from].tcp >= finSent; closed && !e.closing {
+		if closed := s.tcp >= reset || s.tcp == finSent && o.tcp >= finSent; closed && !e.closing {
 			e.closing = true
 			t.reschedule(slot, e)
 		}
@@ -91,13 +95,18 @@ func (e *entry) payload(h *packet.Header, from uint8) {
 
 // write emits what the flow did since its last record, unless that is nothing.
 func (t *Table) write(e *entry, slot int32, reason EndReason) {
-	if e.side[0].packets == 0 && e.side[1].packets == 0 {
-		return
+	silent := e.side[0].packets == 0 && e.side[1].packets == 0
+	if silent {
+		if e.icmpErrors == 0 {
+			return
+		}
+		e.since = e.last // nothing but errors came
 	}
 	r := &t.rec
 	*r = Record{
 		ID: e.id, Start: e.start, End: e.last, Net: e.key.net, Proto: e.key.proto, Reason: reason, Part: e.part, Since: e.since,
 		Guessed: e.guessed, VLAN: e.vlan, InnerVLAN: e.inner, Fragments: e.fragments,
+		Overlapping: uint32(e.overlaps), ICMPErrors: uint32(e.icmpErrors), ErrorType: e.errorType, ErrorCode: e.errorCode,
 	}
 	if e.tunnel != 0 {
 		r.Tunnel = t.tunnels.list[e.tunnel]
@@ -136,7 +145,7 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 		t.notes[slot].take(r)
 	}
 	e.part++
-	e.fragments = 0
+	e.fragments, e.overlaps, e.icmpErrors, e.errorType, e.errorCode = 0, 0, 0, 0, 0
 	for i := range e.side {
 		s := &e.side[i]
 		s.bytes, s.extra, s.packets, s.retrans = 0, 0, 0, 0
@@ -148,7 +157,7 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 func (t *Table) fillEnd(end *End, e *entry, i uint8) {
 	s := &e.side[i]
 	end.Packets, end.Bytes, end.Frames = uint64(s.packets), s.bytes, s.bytes+uint64(s.extra)
-	end.Flags, end.TTLMin, end.TTLMax, end.DSCP, end.Retrans = s.flags, s.ttlMin, s.ttlMax, s.dscp, s.retrans
+	end.Flags, end.TTLMin, end.TTLMax, end.DSCP, end.Retrans = s.flags, s.ttlMin, s.ttlMax, s.dscp, uint32(s.retrans)
 	if e.part == 0 && e.syn[i] != 0 && t.stackNews(e, i) {
 		end.Syn = t.stacks[e.syn[i]]
 	}

@@ -72,6 +72,10 @@ type Stats struct {
 	Live    int    // now
 	Tunnels int    // that flows came in, told apart
 	Unnamed uint64 // flows whose records leave their tunnel out, because there were too many
+
+	Fragments  FragmentStats
+	ICMPErrors uint64 // ICMP errors that speak of a flow in the table, or of one that is not
+	ICMPLost   uint64 // of those the ones that speak of no flow in the table
 }
 
 // Timers that are not worth a knob: how long a closed connection is kept for

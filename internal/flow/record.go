@@ -63,7 +63,12 @@ type Record struct {
 	ICMPType  uint8
 	ICMPCode  uint8
 	Fragments uint32 // packets that were IP fragments
-	Community string
+
+	Overlapping uint32 // of those, with bytes that an earlier one had carried; at most 65,535
+	ICMPErrors  uint32 // ICMP errors that quote a packet of the flow; at most 65,535
+	ErrorType   uint8  // ICMP or ICMPv6 type of the last of them
+	ErrorCode   uint8
+	Community   string
 
 	FirstSizes []int64 // first payload sizes in bytes, negative from the responder
 	Messages   uint32  // bursts of payload from the initiator
@@ -216,6 +221,10 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Text("flow.tcp.syn", "Initiator's TCP stack: SYN options in order and window; absent where its address showed the same within five minutes", func(r *Record) *string { return &r.Src.Syn }),
 	event.Text("flow.reverse.tcp.syn", "Responder's TCP stack: SYN-ACK options in order and window; absent likewise", func(r *Record) *string { return &r.Dst.Syn }),
 	event.Number("flow.fragments", "{packet}", "Packets that were IP fragments", func(r *Record) *uint32 { return &r.Fragments }),
+	event.Number("flow.overlapping_fragments", "{packet}", "Fragments with bytes that an earlier one of the datagram had carried", func(r *Record) *uint32 { return &r.Overlapping }),
+	event.Number("flow.icmp_errors", "{packet}", "ICMP errors (unreachable, too big, time exceeded, parameter problem) that quote a packet of the flow; they are counted in flows of their own. A record of errors alone has no packets", func(r *Record) *uint32 { return &r.ICMPErrors }),
+	event.Number("flow.icmp_error.type", "", "ICMP or ICMPv6 type of the last of them", func(r *Record) *uint8 { return &r.ErrorType }),
+	event.Number("flow.icmp_error.code", "", "Its code", func(r *Record) *uint8 { return &r.ErrorCode }),
 	event.Numbers("flow.payload_sizes", "By", "First payload sizes, negative from the responder", func(r *Record) *[]int64 { return &r.FirstSizes }),
 	event.Number("flow.messages", "{message}", "Bursts of payload from the initiator, in flows of at least three", func(r *Record) *uint32 { return &r.Messages }),
 	event.Real("flow.message.interval", "s", "Mean time between them", func(r *Record) *float64 { return &r.Interval }),

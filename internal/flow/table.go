@@ -28,8 +28,9 @@ type side struct {
 	bytes   uint64
 	extra   uint32 // of whole frames, beyond bytes
 	packets uint32
-	retrans uint32
 	next    uint32 // next expected TCP sequence number, valid iff known
+	retrans uint16
+	missing uint16 // bytes before next that were not seen
 	flags   uint8
 	ttlMin  uint8
 	ttlMax  uint8
@@ -86,8 +87,12 @@ type entry struct {
 	icmpCode    uint8
 	guessed     bool
 	live        bool
+	overlaps    uint16 // fragments with bytes that were seen before, and
+	icmpErrors  uint16 // ICMP errors that speak of the flow, since the last record
+	errorType   uint8  // of the last of them
+	errorCode   uint8
 
-	_ [14]byte // to four cache lines
+	_ [8]byte // to four cache lines
 }
 
 const (
@@ -121,8 +126,9 @@ type Table struct {
 	shown    [maxShown]shown
 	notes    map[int32]*Notes
 	tunnels  tunnels
-	names    []string // interface names
-	frags    [256]fragment
+	names    []string   // interface names
+	frags    *fragments // nil until one comes
+	adopted  uint64     // flows of fragments that all went to another
 	rec      Record
 	sizeBuf  [4]int64
 	stats    Stats
@@ -171,6 +177,7 @@ func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Live = int(t.used) - len(t.free)
 	s.Tunnels, s.Unnamed = max(len(t.tunnels.list)-1, 0), t.tunnels.unnamed
+	s.Flows -= t.adopted
 	return s
 }
 
@@ -184,7 +191,7 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 	slot = t.find(&l.key, l.hash)
 	if slot >= 0 {
 		e := t.at(slot)
-		if e.closing && h.Proto == packet.ProtoTCP && h.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
+		if h.Proto == packet.ProtoTCP && h.TCPFlags&packet.SYN != 0 && e.reused(h, l.from) {
 			t.end(slot, Ended) // the ports are used again
 			slot = -1
 		}
@@ -193,6 +200,12 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 		slot = t.insert(&l.key, l.hash, h, l.from, iface)
 	}
 	t.count(slot, h, l.from)
+	if h.Fragment {
+		t.counted(slot, h, l)
+	}
+	if h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6 {
+		t.icmpError(h)
+	}
 	runtime.KeepAlive(t) // and with it the entries, which the collector does not know
 	return slot
 }
@@ -206,6 +219,11 @@ func (t *Table) Tick(now int64) {
 
 // Flush writes a record for every live flow and forgets them all.
 func (t *Table) Flush() {
+	t.endAll()
+	t.forgetFragments()
+}
+
+func (t *Table) endAll() {
 	for i := range t.used {
 		if t.at(i).live {
 			t.end(i, Forced)
@@ -270,7 +288,7 @@ func (t *Table) advance(ns int64) {
 		t.behind = 0
 	case t.clock-s > 60:
 		if t.behind++; t.behind > 100 {
-			t.Flush()
+			t.endAll()
 			t.stats.Resets++
 			t.clock, t.behind = s, 0
 		}
@@ -306,9 +324,6 @@ func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
 			dp |= 0x100 // a code, not a type
 		}
 	}
-	if h.Fragment && h.FragOff == 0 {
-		*t.fragment(h) = fragment{h.Src, h.Dst, h.IPID, h.Proto, sp, dp}
-	}
 	if h.Src == h.Dst { // a host that talks to itself
 		k.lo, k.hi = h.Src, h.Dst
 		k.loPort, k.hiPort = min(sp, dp), max(sp, dp)
@@ -331,27 +346,6 @@ func less(a, b *[16]byte) bool {
 		return x < y
 	}
 	return binary.BigEndian.Uint64(a[8:]) < binary.BigEndian.Uint64(b[8:])
-}
-
-// fragment remembers the ports of a datagram's first fragment for the others.
-type fragment struct {
-	src, dst [16]byte
-	id       uint16
-	proto    uint8
-	sp, dp   uint16
-}
-
-// fragment is where the datagram of h would be remembered.
-func (t *Table) fragment(h *packet.Header) *fragment {
-	return &t.frags[(h.IPID^uint16(h.Src[15])^uint16(h.Dst[15]))&255]
-}
-
-func (t *Table) fragmentPorts(h *packet.Header) (sp, dp uint16) {
-	f := t.fragment(h)
-	if f.id == h.IPID && f.proto == h.Proto && f.src == h.Src && f.dst == h.Dst {
-		return f.sp, f.dp
-	}
-	return 0, 0
 }
 
 // hash mixes the key by 64-bit multiply and fold, as wyhash does. The table's seed
