@@ -194,3 +194,22 @@ func (a *Arena) Add(lr plog.LogRecord, key, value string) {
 	r := (*ref)(unsafe.Pointer(&lr)).orig
 	r.attributes = append(r.attributes, Attr{key: key, value: word{layout.typString, a.str(value)}})
 }
+
+// Rename gives an attribute another key, which the record has not.
+func (a *Arena) Rename(lr plog.LogRecord, key, to string) {
+	m := lr.Attributes()
+	if !a.ready() {
+		if v, ok := m.Get(key); ok {
+			v.CopyTo(m.PutEmpty(to))
+			m.Remove(key)
+		}
+		return
+	}
+	attrs := Attrs(lr)
+	for i := range attrs {
+		if attrs[i].key == key {
+			attrs[i].key = to
+			return
+		}
+	}
+}
