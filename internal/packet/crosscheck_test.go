@@ -149,7 +149,7 @@ func TestAgainstLibrary(t *testing.T) {
 		s.Close()
 		files++
 		packets, libraryErr := readWithLibrary(t, path)
-		var d Decoder
+		d := Decoder{KeepTunnels: true}
 		var h Header
 		n := 0
 		eachFrame(t, path, func(f *Frame) {

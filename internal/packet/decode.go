@@ -5,41 +5,79 @@ import "encoding/binary"
 // What honest frames never exceed; beyond it a frame is refused with
 // [TooManyLayers], so that a frame of nothing but tags costs no more than any other.
 const (
-	maxTags       = 8  // VLAN tags and SNAP headers
+	maxLayers     = 16 // tags, labels and headers between the link and the network
 	maxExtensions = 12 // IPv6 extension headers
+	maxTunnels    = 4  // tunnels around a packet
 )
 
 // EtherTypes and PPP protocols that are looked through.
 const (
-	etherVLAN    = 0x8100
-	etherQinQ    = 0x88a8
-	etherQinQOld = 0x9100
-	etherQinQAlt = 0x9200
-	etherPPPoE   = 0x8864
-	etherMPLS    = 0x8847
-	minEtherType = 0x600 // below it the field is an 802.3 length
+	etherVLAN       = 0x8100
+	etherQinQ       = 0x88a8
+	etherQinQOld    = 0x9100
+	etherQinQAlt    = 0x9200
+	etherPPPoE      = 0x8864
+	etherMPLS       = 0x8847
+	etherMPLSMulti  = 0x8848
+	etherMACinMAC   = 0x88e7 // 802.1ah
+	etherFabricPath = 0x8903
+	etherVNTag      = 0x8926
+	etherHSR        = 0x892f
+	etherRTag       = 0xf1c1 // 802.1CB
+	minEtherType    = 0x600  // below it the field is an 802.3 length
 
 	pppIPv4 = 0x21
 	pppIPv6 = 0x57
 	pppMPLS = 0x281
 )
 
-// Decoder decodes frames into headers. Ethernet, 802.1Q and QinQ tags, PPPoE,
-// PPP, Cisco HDLC, Linux cooked, BSD loopback and raw IP are read by hand without
-// allocating; other link types go through gopacket until a network header shows,
-// at some hundred nanoseconds a frame. The zero value is ready. A Decoder must not
-// be used by two goroutines at once.
-type Decoder struct{}
+// Decoder decodes frames into headers, by hand and without allocating: the links
+// that carry IP, the tags and labels between link and network, and the tunnels around
+// packets. The zero value is ready. A Decoder must not be used by two goroutines at
+// once.
+type Decoder struct {
+	// KeepTunnels leaves tunnels closed: a header then describes the packet that
+	// carries. What a socket got as a copy is unwrapped all the same, once.
+	KeepTunnels bool
+
+	stats TunnelStats
+}
+
+// TunnelStats counts what a [Decoder] did with tunnels.
+type TunnelStats struct {
+	Opened uint64 // packets of which the innermost is described
+	Closed uint64 // packets of tunnels described as what carries them, since what is in them can't be read
+}
+
+// Stats gives the totals so far.
+func (d *Decoder) Stats() TunnelStats { return d.stats }
 
 // Decode fills h from f and says why it could not. h is reset first. When the
 // reason is not OK h holds what was read until then. h.Payload and h.TCPOptions
 // point into f.Data.
 func (d *Decoder) Decode(f *Frame, h *Header) Reason {
 	b, wire := f.Data, max(f.WireLen, len(f.Data))
-	*h = Header{Time: f.Time, WireLen: wire}
-	switch f.Link {
+	*h = Header{} // and not a literal with fields, which would be made elsewhere and copied
+	h.Time, h.WireLen = f.Time, wire
+	var why Reason
+	if f.Link == LinkEthernet {
+		why = ethernet(h, b, wire, 0)
+	} else if f.Link > 0xffff {
+		return d.mirrored(f, h, b, wire)
+	} else {
+		why = link(f.Link, h, b, wire)
+	}
+	if why == OK && h.Proto != ProtoTCP && h.mayWrap() && !d.KeepTunnels {
+		return d.unwrap(h)
+	}
+	return why
+}
+
+// link decodes what is not plain Ethernet.
+func link(link LinkType, h *Header, b []byte, wire int) Reason {
+	switch link {
 	case LinkEthernet:
-		return ethernet(h, b, wire)
+		return ethernet(h, b, wire, 0)
 	case LinkRaw, LinkIPv4, LinkIPv6, 12, 14: // 12 and 14: DLT_RAW as BSDs wrote it
 		return rawIP(h, b, wire)
 	case LinkLinuxSLL:
@@ -53,13 +91,14 @@ func (d *Decoder) Decode(f *Frame, h *Header) Reason {
 	case LinkCHDLC:
 		return ciscoHDLC(h, b, wire)
 	}
-	return fallback(f, h, b, wire)
+	return rareLink(link, h, b, wire)
 }
 
 // All functions below take the captured bytes b from their own layer on and how
-// many bytes were there on the wire, which is never less than len(b).
+// many bytes were there on the wire, which is never less than len(b). layers is how
+// many tags and the like were passed already.
 
-func ethernet(h *Header, b []byte, wire int) Reason {
+func ethernet(h *Header, b []byte, wire, layers int) Reason {
 	if len(b) < 14 {
 		return Truncated
 	}
@@ -70,23 +109,30 @@ func ethernet(h *Header, b []byte, wire int) Reason {
 		h.Net = NetIPv4
 		return ipv4(h, b[14:], wire-14)
 	}
-	return network(h, etherType, b[14:], wire-14)
+	return network(h, etherType, b[14:], wire-14, layers)
+}
+
+// framed decodes a frame within a frame. Its addresses and tags are the packet's.
+func framed(h *Header, b []byte, wire, layers int) Reason {
+	h.VLAN, h.InnerVLAN = 0, 0
+	return ethernet(h, b, wire, layers)
 }
 
 // network decodes what an EtherType announces, through any tags.
-func network(h *Header, etherType uint16, b []byte, wire int) Reason {
-	for tags := 0; ; tags++ {
-		switch {
-		case etherType == NetIPv4:
+func network(h *Header, etherType uint16, b []byte, wire, layers int) Reason {
+	for tags := 0; ; layers++ {
+		if layers > maxLayers {
+			return TooManyLayers
+		}
+		skip := 0 // bytes of a tag before the EtherType that follows it
+		switch etherType {
+		case NetIPv4:
 			h.Net = NetIPv4
 			return ipv4(h, b, wire)
-		case etherType == NetIPv6:
+		case NetIPv6:
 			h.Net = NetIPv6
 			return ipv6(h, b, wire)
-		case isTag(etherType):
-			if tags == maxTags {
-				return TooManyLayers
-			}
+		case etherVLAN, etherQinQ, etherQinQOld, etherQinQAlt:
 			if len(b) < 4 {
 				return Truncated
 			}
@@ -96,44 +142,53 @@ func network(h *Header, etherType uint16, b []byte, wire int) Reason {
 			} else if tags == 1 {
 				h.InnerVLAN = id
 			}
-			etherType = binary.BigEndian.Uint16(b[2:])
-			b, wire = b[4:], wire-4
-		case etherType == NetARP:
+			tags++
+			skip = 2
+		case etherVNTag, etherHSR, etherRTag:
+			skip = 4
+		case NetARP:
 			return arp(h, b, wire)
-		case etherType == etherPPPoE:
-			return pppoe(h, b, wire)
-		case etherType < minEtherType:
-			h.Net = etherType
+		case etherPPPoE:
+			return pppoe(h, b, wire, layers+1)
+		case etherMPLS, etherMPLSMulti:
+			return mpls(h, etherType, b, wire, layers)
+		case etherMACinMAC: // a service tag before the customer's frame
+			if len(b) < 4 {
+				return Truncated
+			}
+			return framed(h, b[4:], wire-4, layers+1)
+		case etherFabricPath: // a forwarding tag before the frame
+			h.Net = etherFabricPath
+			if len(b) < 2 {
+				return Truncated
+			}
+			if !surelyFrame(b[2:], wire-2) {
+				return opaque(h, b, wire)
+			}
+			return framed(h, b[2:], wire-2, layers+1)
+		default:
+			if etherType >= minEtherType {
+				h.Net = etherType
+				b, wire = withoutRCT(b, wire)
+				return opaque(h, b, wire)
+			}
 			if n := int(etherType); n < wire {
 				b, wire = b[:min(n, len(b))], n
 			}
-			inner := snap(b)
-			if inner == 0 || tags == maxTags {
+			inner := llc(h, b)
+			if inner == 0 {
 				return opaque(h, b, wire)
 			}
 			etherType = inner
 			b, wire = b[8:], wire-8
-		default:
-			h.Net = etherType
-			return opaque(h, b, wire)
+			continue
 		}
+		if len(b) < skip+2 {
+			return Truncated
+		}
+		etherType = binary.BigEndian.Uint16(b[skip:])
+		b, wire = b[skip+2:], wire-skip-2
 	}
-}
-
-func isTag(etherType uint16) bool {
-	return etherType == etherVLAN || etherType == etherQinQ || etherType == etherQinQOld || etherType == etherQinQAlt
-}
-
-// snap gives the EtherType of an LLC/SNAP header that encapsulates Ethernet
-// (RFC 1042), and 0 for any other LLC.
-func snap(b []byte) uint16 {
-	if len(b) < 8 || b[0] != 0xaa || b[1] != 0xaa || b[2] != 3 || b[3] != 0 || b[4] != 0 || b[5] != 0 {
-		return 0
-	}
-	if t := binary.BigEndian.Uint16(b[6:]); t >= minEtherType {
-		return t
-	}
-	return 0
 }
 
 // opaque ends decoding at something that is not looked into.
@@ -156,7 +211,7 @@ func arp(h *Header, b []byte, wire int) Reason {
 }
 
 // pppoe decodes a PPPoE session frame; what is not IP in it stays PPPoE.
-func pppoe(h *Header, b []byte, wire int) Reason {
+func pppoe(h *Header, b []byte, wire, layers int) Reason {
 	h.Net = etherPPPoE
 	if len(b) < 6 {
 		return Truncated
@@ -164,7 +219,7 @@ func pppoe(h *Header, b []byte, wire int) Reason {
 	n := int(binary.BigEndian.Uint16(b[4:]))
 	b, wire = b[6:], wire-6
 	if etherType, head := pppProtocol(b); etherType != 0 {
-		return network(h, etherType, b[head:], wire-head) // IP's own length is the surer one
+		return network(h, etherType, b[head:], wire-head, layers) // IP's own length is the surer one
 	}
 	if n < wire {
 		b, wire = b[:min(n, len(b))], n
@@ -210,7 +265,7 @@ func ppp(h *Header, b []byte, wire int) Reason {
 	if etherType == 0 {
 		return NoNetwork
 	}
-	return network(h, etherType, b[head:], wire-head)
+	return network(h, etherType, b[head:], wire-head, 0)
 }
 
 func ciscoHDLC(h *Header, b []byte, wire int) Reason {
@@ -221,7 +276,7 @@ func ciscoHDLC(h *Header, b []byte, wire int) Reason {
 	if etherType < minEtherType {
 		return NoNetwork
 	}
-	return network(h, etherType, b[4:], wire-4)
+	return network(h, etherType, b[4:], wire-4, 0)
 }
 
 func rawIP(h *Header, b []byte, wire int) Reason {
@@ -279,7 +334,7 @@ func linuxSLL2(h *Header, b []byte, wire int) Reason {
 // cooked decodes what Linux's cooked headers v1 and v2 say alike. Only the
 // sender's address is in them.
 func cooked(h *Header, hardware uint16, addrLen int, addr []byte, etherType uint16, b []byte, wire int) Reason {
-	const netlink, llc = 824, 4
+	const netlink, ofLLC = 824, 4
 	if hardware == netlink {
 		return NoNetwork
 	}
@@ -287,10 +342,11 @@ func cooked(h *Header, hardware uint16, addrLen int, addr []byte, etherType uint
 		h.SrcMAC = MAC(addr)
 		h.HasMAC = !h.SrcMAC.IsZero() // loopback has zeros
 	}
-	if etherType == llc {
-		etherType = uint16(min(wire, minEtherType-1)) // as the 802.3 length field said
-	} else if etherType < minEtherType {
+	if etherType == ofLLC {
+		return withLLC(h, b, wire)
+	}
+	if etherType < minEtherType {
 		return NoNetwork
 	}
-	return network(h, etherType, b, wire)
+	return network(h, etherType, b, wire, 0)
 }

@@ -223,7 +223,7 @@ func TestDecode(t *testing.T) {
 		{"any other EtherType", LinkEthernet, build(t, ethernetLayer(layers.EthernetType(0x88b8)), hello)[:19],
 			Header{HasMAC: true, SrcMAC: srcMAC, DstMAC: dstMAC, Net: 0x88b8, Payload: hello, PayloadLen: 5}},
 		{"802.3 with LLC", LinkEthernet, cat(dstMAC[:], srcMAC[:], []byte{0, 4, 0x42, 0x42, 3, 0}, zero(42)),
-			Header{HasMAC: true, SrcMAC: srcMAC, DstMAC: dstMAC, Net: 4, Payload: []byte{0x42, 0x42, 3, 0}, PayloadLen: 4}},
+			Header{HasMAC: true, SrcMAC: srcMAC, DstMAC: dstMAC, Net: 0x42, Payload: []byte{0x42, 0x42, 3, 0}, PayloadLen: 4}},
 		{"802.3 with SNAP", LinkEthernet, cat(dstMAC[:], srcMAC[:], []byte{0, 41, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, udp4, zero(5)), wantUDP4},
 
 		{"Linux cooked v1", LinkLinuxSLL, cat([]byte{0, 0, 0, 1, 0, 6}, srcMAC[:], []byte{0, 0, 8, 0}, udp4), senderOnly(wantUDP4)},
@@ -349,7 +349,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"Cisco keep-alive", LinkCHDLC, []byte{0x8f, 0, 0, 0, 0, 0}, NoNetwork},
 		{"netlink", LinkLinuxSLL, cat([]byte{0, 0, 3, 0x38}, zero(30)), NoNetwork},
 		{"AppleTalk on loopback", LinkNull, []byte{16, 0, 0, 0, 1}, NoNetwork},
-		{"IEEE 802.15.4", 195, zero(30), UnknownLink},
+		{"CAN", 227, zero(30), NotIPLink},
 		{"a link type of which nobody knows", 1 << 20, zero(30), UnknownLink},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -388,7 +388,8 @@ func TestReasonsHaveNames(t *testing.T) {
 // refused, and twice alike.
 func FuzzDecode(f *testing.F) {
 	links := []LinkType{LinkEthernet, LinkRaw, LinkLinuxSLL, LinkSLL2, LinkNull, LinkPPP, LinkPPPHDLC, LinkCHDLC,
-		linkFDDI, link80211, linkPFLog, linkPrism, linkRadiotap, 195}
+		linkFDDI, link80211, linkPFLog, linkPrism, linkRadiotap, linkAVS, linkPPI, linkWPAN, linkWPANTap,
+		LinkMirrorGRE, LinkMirrorVXLAN, LinkMirrorGeneve, LinkMirrorTZSP, 189}
 	ether4, ether6 := layers.EthernetTypeIPv4, layers.EthernetTypeIPv6
 	ip4 := build(f, ipv4Layer(layers.IPProtocolTCP), tcpLayer(layers.TCPOption{OptionType: 2, OptionLength: 4, OptionData: []byte{5, 0xb4}}), hello)
 	ip6 := build(f, ipv6Layer(layers.IPProtocolIPv6HopByHop), gopacket.Payload(cat([]byte{44, 0}, zero(6), []byte{17, 0, 0, 1}, zero(4), zero(8))))

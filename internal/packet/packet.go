@@ -77,16 +77,17 @@ func (m MAC) String() string {
 }
 
 // Header is what one frame says of itself. Which fields are valid follows from
-// Net and Proto.
+// Net and Proto. Of a packet in a tunnel it describes the innermost one; only Tunnel
+// speaks of what is around it.
 type Header struct {
 	Time    int64
-	WireLen int // of the whole frame
+	WireLen int // of the whole frame; of a mirror's copy that of the frame which was copied
 
 	HasMAC         bool // link layer was Ethernet (or gave at least SrcMAC, as Linux cooked does)
 	SrcMAC, DstMAC MAC
 	VLAN           uint16 // outer VLAN id, 0 when untagged
 	InnerVLAN      uint16 // second tag of QinQ
-	Net            uint16 // EtherType of what is carried: 0x0800, 0x86dd, 0x0806, …; below 0x600 an 802.3 length (LLC)
+	Net            uint16 // EtherType of what is carried: 0x0800, 0x86dd, 0x0806, …; below 0x600 the DSAP of LLC, or one of our own
 
 	// Valid iff Net is IPv4 or IPv6. IPv4 is held as ::ffff:a.b.c.d.
 	Src, Dst [16]byte
@@ -117,13 +118,20 @@ type Header struct {
 	// headers' length fields; padding of short frames is not part of it.
 	Payload    []byte
 	PayloadLen int
+
+	Tunnel Tunnel // that the packet came in; zero for most
 }
 
-// EtherTypes that code refers to by name.
+// EtherTypes that code refers to by name. Those below 0x600 are no EtherTypes: up to
+// 0xff they are a DSAP of LLC, 0x1xx a protocol of Cisco's in SNAP, and 0x5xx our own.
 const (
 	NetIPv4 = 0x0800
 	NetARP  = 0x0806
 	NetIPv6 = 0x86dd
+
+	NetISIS = 0x583 // IS-IS, by OSI's network layer identifier in LLC
+	NetWLAN = 0x501 // 802.11 data that can't be read: encrypted, or not the first part of its frame
+	NetWPAN = 0x504 // IEEE 802.15.4: ZigBee, Thread, 6LoWPAN, …
 )
 
 // IP protocol numbers that code refers to by name.
@@ -167,10 +175,11 @@ const (
 	BadTransport         // TCP, UDP or SCTP header length lies
 	TooManyLayers        // more tags or extension headers than any honest frame has
 	NoNetwork            // a known link's own talk that carries no network packet: 802.11 management, PPP control
+	NotIPLink            // a known link type that is no network's link: USB, Bluetooth, CAN, …
 	reasonCount
 )
 
-var reasons = [reasonCount]string{"ok", "truncated", "unknown_link", "bad_ipv4", "bad_ipv6", "bad_transport", "too_many_layers", "no_network"}
+var reasons = [reasonCount]string{"ok", "truncated", "unknown_link", "bad_ipv4", "bad_ipv6", "bad_transport", "too_many_layers", "no_network", "not_ip_link"}
 
 // String is the reason's counter label.
 func (r Reason) String() string { return reasons[r] }
