@@ -17,6 +17,10 @@ type Capture struct {
 	Refused    uint64   // packets that could not be decoded
 	Reasons    []string // why, "truncated=3"
 	Dropped    uint64   // packets that the kernel dropped before we saw them
+	Freezes    uint64   // times that a ring was full
+	Missed     uint64   // packets that interfaces lost before the kernel gave them to us
+	Unwanted   uint64   // copies of unknown peers
+	Outages    uint64   // times that an interface had no link
 	Sightings  uint64
 	Suppressed uint64 // sightings held back because they were too many
 	Warnings   []string
@@ -36,6 +40,10 @@ var Captures = event.NewTable("network.capture", "How the meter fares: totals si
 	event.Number("capture.refused", "{packet}", "Packets that could not be decoded", func(c *Capture) *uint64 { return &c.Refused }),
 	event.Texts("capture.refused_reasons", "Why, as reason=count", func(c *Capture) *[]string { return &c.Reasons }),
 	event.Number("capture.dropped", "{packet}", "Packets that the kernel dropped before they were read", func(c *Capture) *uint64 { return &c.Dropped }),
+	event.Number("capture.freezes", "{time}", "Times that the ring of an interface was full", func(c *Capture) *uint64 { return &c.Freezes }),
+	event.Number("capture.missed", "{packet}", "Packets that interfaces lost before the kernel had them (rx_dropped, rx_missed_errors)", func(c *Capture) *uint64 { return &c.Missed }),
+	event.Number("capture.unwanted", "{packet}", "Copies of unknown peers that were dropped", func(c *Capture) *uint64 { return &c.Unwanted }),
+	event.Number("capture.outages", "{time}", "Times that an interface lost its link or was taken away", func(c *Capture) *uint64 { return &c.Outages }),
 	event.Number("capture.sightings", "{sighting}", "Sightings written", func(c *Capture) *uint64 { return &c.Sightings }),
 	event.Number("capture.suppressed", "{sighting}", "Sightings held back because they were too many", func(c *Capture) *uint64 { return &c.Suppressed }),
 	event.Texts("capture.warnings", "What went wrong with the source", func(c *Capture) *[]string { return &c.Warnings }),
