@@ -89,6 +89,9 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 		ID: e.id, Start: e.start, End: e.last, Net: e.key.net, Proto: e.key.proto, Reason: reason, Part: e.part, Since: e.since,
 		Guessed: e.guessed, VLAN: e.vlan, InnerVLAN: e.inner, Fragments: e.fragments,
 	}
+	if e.tunnel != 0 {
+		r.Tunnel = t.tunnels.list[e.tunnel]
+	}
 	src, dst := &e.side[e.src], &e.side[1-e.src]
 	t.fillEnd(&r.Src, e, e.src)
 	t.fillEnd(&r.Dst, e, 1-e.src)

@@ -21,6 +21,7 @@ type Config struct {
 	ReportInterval time.Duration // a flow that goes on is reported this often
 	FirstReport    time.Duration // and for the first time this soon
 	CommunityID    bool          // compute the Community ID of each record
+	SeparateVLANs  bool          // equal addresses in different VLANs are different flows
 }
 
 // NewDefaultConfig gives Zeek's timeouts, a report a minute and a million flows.
@@ -63,6 +64,8 @@ type Stats struct {
 	Evicted uint64 // ended early for lack of room
 	Resets  uint64 // times the source's clock jumped back
 	Live    int    // now
+	Tunnels int    // that flows came in, told apart
+	Unnamed uint64 // flows whose records leave their tunnel out, because there were too many
 }
 
 // Timers that are not worth a knob: how long a closed connection is kept for

@@ -3,6 +3,7 @@ package flow
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/packet"
@@ -56,6 +57,7 @@ type Record struct {
 	Guessed   bool   // the initiator is a guess (the flow began before we looked)
 	VLAN      uint16
 	InnerVLAN uint16
+	Tunnel    Tunnel
 	Interface string
 	State     string // TCP state, in Zeek's conn_state letters (S0, SF, REJ, …)
 	ICMPType  uint8
@@ -97,10 +99,14 @@ var protoNumbers = invert(protoNames)
 
 var netNames = map[uint16]string{
 	packet.NetIPv4: "ipv4", packet.NetIPv6: "ipv6", packet.NetARP: "arp",
-	0x8035: "rarp", 0x8100: "vlan", 0x8137: "ipx", 0x8808: "pause", 0x8809: "slow", 0x8847: "mpls", 0x8863: "pppoe_discovery",
-	0x8864: "pppoe", 0x888e: "eapol", 0x8892: "profinet", 0x88a4: "ethercat", 0x88ab: "powerlink", 0x88b8: "goose",
-	0x88b9: "gse", 0x88ba: "sampled_values", 0x88cc: "lldp", 0x88cd: "sercos", 0x88e3: "mrp", 0x88e5: "macsec",
-	0x88f7: "ptp", 0x88fb: "prp", 0x8902: "cfm", 0x9000: "loopback", 0: "llc",
+	0x2000: "cdp", 0x2003: "vtp", 0x2004: "dtp", 0x6003: "decnet", 0x8035: "rarp", 0x8037: "ipx_raw", 0x809b: "appletalk", 0x80f3: "aarp",
+	0x8100: "vlan", 0x8137: "ipx", 0x8808: "pause", 0x8809: "slow", 0x8819: "cobranet", 0x8847: "mpls", 0x8848: "mpls_multicast",
+	0x8863: "pppoe_discovery", 0x8864: "pppoe", 0x887b: "homeplug", 0x888e: "eapol", 0x8892: "profinet", 0x8899: "rrcp", 0x88a4: "ethercat",
+	0x88ab: "powerlink", 0x88b8: "goose", 0x88b9: "gse", 0x88ba: "sampled_values", 0x88c7: "wlan_preauth", 0x88cc: "lldp", 0x88cd: "sercos",
+	0x88e1: "homeplug_av", 0x88e3: "mrp", 0x88e5: "macsec", 0x88f5: "mvrp", 0x88f6: "mmrp", 0x88f7: "ptp", 0x88fb: "prp", 0x8902: "cfm",
+	0x8903: "fabricpath", 0x9000: "loopback", 0x22f0: "avtp", 0x22ea: "msrp", 0x893a: "ieee1905",
+	0: "llc", 0x42: "stp", 0xaa: "snap", 0xe0: "ipx_llc", 0xf0: "netbios", 0xfe: "osi",
+	0x104: "pagp", 0x10b: "pvst", 0x111: "udld", packet.NetISIS: "isis", packet.NetWLAN: "wlan", packet.NetWPAN: "ieee802154",
 }
 
 var netNumbers = invert(netNames)
@@ -121,11 +127,11 @@ func protoName(p uint8) string {
 }
 
 func netName(e uint16) string {
-	if e < 0x600 {
-		return "llc"
-	}
 	if s, ok := netNames[e]; ok {
 		return s
+	}
+	if e < 0x600 {
+		return "llc_" + strconv.FormatUint(uint64(e), 16)
 	}
 	return "0x" + strconv.FormatUint(uint64(e), 16)
 }
@@ -135,6 +141,9 @@ func (r *Record) setTransport(s string) {
 		r.Proto = p
 	} else if e, ok := netNumbers[s]; ok {
 		r.Net = e
+	} else if sap, ok := strings.CutPrefix(s, "llc_"); ok {
+		n, _ := strconv.ParseUint(sap, 16, 16)
+		r.Net = uint16(n)
 	} else if n, err := strconv.ParseUint(s, 0, 16); err == nil {
 		if len(s) > 2 && s[1] == 'x' {
 			r.Net = uint16(n)
@@ -188,8 +197,15 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Flag("flow.initiator_guessed", "The flow began before we looked, its initiator is a guess", func(r *Record) *bool { return &r.Guessed }),
 	layer2("flow.io.layer2_bytes", "Bytes of whole frames from the initiator, when not 14 a packet more than flow.io.bytes", func(r *Record) *End { return &r.Src }),
 	layer2("flow.reverse.io.layer2_bytes", "Bytes of whole frames from the responder, when not 14 a packet more than flow.reverse.io.bytes", func(r *Record) *End { return &r.Dst }),
-	event.Number("flow.vlan_id", "", "Outer VLAN id", func(r *Record) *uint16 { return &r.VLAN }),
+	event.Number("flow.vlan_id", "", "VLAN id, the outer one of QinQ", func(r *Record) *uint16 { return &r.VLAN }),
 	event.Number("flow.inner_vlan_id", "", "Inner VLAN id of QinQ", func(r *Record) *uint16 { return &r.InnerVLAN }),
+	event.Text("flow.tunnel.type", "What the flow's packets came in, when in a tunnel or as copies of a mirror: gre, gretap, erspan2, vxlan, geneve, tzsp, ipip, …; of several within each other the innermost", func(r *Record) *string { return &r.Tunnel.Type }),
+	event.Number("flow.tunnel.id", "", "Its id: VNI, GRE key, session, TEID", func(r *Record) *uint32 { return &r.Tunnel.ID }),
+	event.Address("flow.tunnel.peer", "Who sent the initiator's packets in it, or the copies: source address of the outermost packet", func(r *Record) *netip.Addr { return &r.Tunnel.Peer }),
+	event.Address("flow.tunnel.destination", "Where they were sent", func(r *Record) *netip.Addr { return &r.Tunnel.Destination }),
+	event.Number("flow.tunnel.vlan_id", "", "VLAN id of the outermost frame, where the flow's own frames were in the tunnel", func(r *Record) *uint16 { return &r.Tunnel.VLAN }),
+	event.Number("flow.tunnel.depth", "", "Tunnels within each other, when more than one", func(r *Record) *uint8 { return &r.Tunnel.Depth }).
+		Unless(func(r *Record) bool { return r.Tunnel.Depth <= 1 }),
 	event.Text("network.interface.name", "Interface that saw the first packet, where the source has several", func(r *Record) *string { return &r.Interface }),
 	event.Number("flow.icmp.type", "", "ICMP or ICMPv6 type of the first packet", func(r *Record) *uint8 { return &r.ICMPType }),
 	event.Number("flow.icmp.code", "", "ICMP or ICMPv6 code of the first packet", func(r *Record) *uint8 { return &r.ICMPCode }),
@@ -222,6 +238,9 @@ func (r *Record) Complete() {
 	}
 	if r.Reason == "" {
 		r.Reason = Ended
+	}
+	if r.Tunnel.Type != "" && r.Tunnel.Depth == 0 {
+		r.Tunnel.Depth = 1
 	}
 	for _, e := range [...]*End{&r.Src, &r.Dst} {
 		if e.MAC.IsZero() {

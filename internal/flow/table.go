@@ -10,9 +10,11 @@ import (
 	"github.com/monban/monban/internal/packet"
 )
 
-// key identifies a flow whichever side speaks: lo is the smaller end.
+// key identifies a flow whichever side speaks: lo is the smaller end. zone tells
+// networks apart that use the same addresses, see docs/adr/0007-zones.md.
 type key struct {
 	lo, hi         [16]byte
+	zone           uint32
 	loPort, hiPort uint16
 	net            uint16
 	proto          uint8
@@ -41,7 +43,6 @@ type side struct {
 // is in the first three.
 type entry struct {
 	key       key
-	hash      uint32
 	touched   uint32 // table clock of the last packet, seconds
 	last      int64
 	src       uint8 // which side is the initiator
@@ -61,6 +62,7 @@ type entry struct {
 	sizes    [4]int16
 
 	id          uint64
+	hash        uint32 // of the key, as in the index
 	report      uint32 // table clock of the next report
 	due         uint32 // wheel slot holds the entry until then
 	prev, next  int32  // neighbours in the wheel slot, -1 at the ends
@@ -70,10 +72,11 @@ type entry struct {
 	dstMAC      packet.MAC
 	vlan, inner uint16
 	iface       uint16
+	tunnel      uint16 // index in Table.tunnels, 0 for none
 	icmpType    uint8
 	icmpCode    uint8
 
-	_ [12]byte // to four cache lines
+	_ [4]byte // to four cache lines
 }
 
 const (
@@ -104,6 +107,7 @@ type Table struct {
 	stackIdx map[string]uint32
 	shown    [maxShown]shown
 	notes    map[int32]*Notes
+	tunnels  tunnels
 	names    []string // interface names
 	frags    [256]fragment
 	rec      Record
@@ -141,6 +145,7 @@ func (t *Table) SetInterfaces(names []string) { t.names = names }
 func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Live = int(t.used) - len(t.free)
+	s.Tunnels, s.Unnamed = max(len(t.tunnels.list)-1, 0), t.tunnels.unnamed
 	return s
 }
 
@@ -244,11 +249,11 @@ func (t *Table) advance(ns int64) {
 
 // keyOf fills k and returns which side of it the packet's sender is.
 func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
-	k.net, k.proto = h.Net, h.Proto
+	k.net, k.proto, k.zone = h.Net, h.Proto, h.Tunnel.Zone
+	if t.cfg.SeparateVLANs && h.VLAN != 0 {
+		k.zone = vlanZone(h)
+	}
 	if !h.IsIP() {
-		if h.Net < 0x600 {
-			k.net = 0
-		}
 		k.proto = 0
 		copy(k.lo[:], h.SrcMAC[:])
 		copy(k.hi[:], h.DstMAC[:])
@@ -326,7 +331,7 @@ func (k *key) hash(seed *[3]uint64) uint64 {
 	x := mum(binary.LittleEndian.Uint64(k.lo[:8])^a, binary.LittleEndian.Uint64(k.lo[8:])^b)
 	y := mum(binary.LittleEndian.Uint64(k.hi[:8])^b, binary.LittleEndian.Uint64(k.hi[8:])^c)
 	z := uint64(k.loPort) | uint64(k.hiPort)<<16 | uint64(k.net)<<32 | uint64(k.proto)<<48
-	return mum(x^y^a, z^c)
+	return mum(x^y^a^uint64(k.zone), z^c)
 }
 
 // id names a flow: by its key, its first packet's time, and its number, as two
@@ -420,6 +425,9 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	e.src, e.guessed = initiator(h, from)
 	if e.src != from {
 		e.srcMAC, e.dstMAC = e.dstMAC, e.srcMAC
+	}
+	if h.Tunnel.Depth > 0 {
+		e.tunnel = t.tunnels.index(&h.Tunnel, e.src != from)
 	}
 	e.touched = t.clock
 	e.report = t.clock + min(t.first, unansweredQuiet)

@@ -93,6 +93,12 @@ type Config struct {
 	// CommunityID computes the Community ID of each record.
 	CommunityID bool `mapstructure:"community_id"`
 
+	// Tunnels meters what is in tunnels instead of the tunnels.
+	Tunnels bool `mapstructure:"tunnels"`
+
+	// SeparateVLANs makes different flows of equal addresses in different VLANs.
+	SeparateVLANs bool `mapstructure:"separate_vlans"`
+
 	// Sightings bounds what is written of who devices are.
 	Sightings SightingsConfig `mapstructure:"sightings"`
 
@@ -163,6 +169,8 @@ func createDefaultConfig() component.Config {
 		ReportInterval: f.ReportInterval,
 		FirstReport:    f.FirstReport,
 		CommunityID:    f.CommunityID,
+		Tunnels:        true,
+		SeparateVLANs:  f.SeparateVLANs,
 		Sightings: SightingsConfig{
 			Repeat:         time.Duration(a.Repeat),
 			ConflictRepeat: time.Duration(a.Conflict),
@@ -267,6 +275,7 @@ func (c *Config) flow() flow.Config {
 		ReportInterval: c.ReportInterval,
 		FirstReport:    c.FirstReport,
 		CommunityID:    c.CommunityID,
+		SeparateVLANs:  c.SeparateVLANs,
 	}
 }
 

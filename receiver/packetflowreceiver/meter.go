@@ -39,6 +39,7 @@ type totals struct {
 	packets, bytes uint64
 	first, last    int64 // times of packets, Unix nanoseconds
 	refused        [maxReasons]uint64
+	tunnels        packet.TunnelStats
 	flow           flow.Stats
 	app            app.Stats
 	interfaces     []packet.InterfaceStats
@@ -46,6 +47,7 @@ type totals struct {
 
 func newMeter(cfg *Config, out *batch) *meter {
 	m := &meter{out: out, source: cfg.source()}
+	m.decoder.KeepTunnels = !cfg.Tunnels
 	m.table = flow.NewTable(cfg.flow(), func(r *flow.Record) {
 		r.Service = app.Service(r)
 		add(out, flow.Fields, r.End, r)
@@ -108,6 +110,7 @@ func (m *meter) some(frames []packet.Frame) {
 
 // publish lets others see the totals.
 func (m *meter) publish(interfaces []packet.InterfaceStats) {
+	m.now.tunnels = m.decoder.Stats()
 	m.now.flow, m.now.app = m.table.Stats(), m.inspector.Stats()
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -31,6 +31,9 @@ func (r *flowReceiver) observe() error {
 		{tel.RegisterPacketflowRecordsCallback, func(t *totals) uint64 { return t.flow.Records }},
 		{tel.RegisterPacketflowSightingsCallback, func(t *totals) uint64 { return t.app.Sightings }},
 		{tel.RegisterPacketflowSuppressedCallback, func(t *totals) uint64 { return t.app.Suppressed }},
+		{tel.RegisterPacketflowTunnelsOpenedCallback, func(t *totals) uint64 { return t.tunnels.Opened }},
+		{tel.RegisterPacketflowTunnelsClosedCallback, func(t *totals) uint64 { return t.tunnels.Closed }},
+		{tel.RegisterPacketflowTunnelsUnnamedCallback, func(t *totals) uint64 { return t.flow.Unnamed }},
 	} {
 		if err := m.register(func(_ context.Context, o metric.Int64Observer) error {
 			t := r.meter.totals()

@@ -43,6 +43,9 @@ func TestMetrics(t *testing.T) {
 	metadatatest.AssertEqualPacketflowEvicted(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowSightings(t, tel, points(int64(len(s.sightings))), same)
 	metadatatest.AssertEqualPacketflowSuppressed(t, tel, points(0), same)
+	metadatatest.AssertEqualPacketflowTunnelsOpened(t, tel, points(0), same)
+	metadatatest.AssertEqualPacketflowTunnelsClosed(t, tel, points(0), same)
+	metadatatest.AssertEqualPacketflowTunnelsUnnamed(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowDropped(t, tel, []metricdata.DataPoint[int64]{
 		{Attributes: attribute.NewSet(id, attribute.String("interface", "testdata/short.pcap:short.pcap"))}}, same)
 	var refused []metricdata.DataPoint[int64]

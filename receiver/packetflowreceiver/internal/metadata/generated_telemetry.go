@@ -42,6 +42,9 @@ type TelemetryBuilder struct {
 	PacketflowRefused          metric.Int64ObservableCounter
 	PacketflowSightings        metric.Int64ObservableCounter
 	PacketflowSuppressed       metric.Int64ObservableCounter
+	PacketflowTunnelsClosed    metric.Int64ObservableCounter
+	PacketflowTunnelsOpened    metric.Int64ObservableCounter
+	PacketflowTunnelsUnnamed   metric.Int64ObservableCounter
 	PacketflowUnwanted         metric.Int64ObservableCounter
 }
 
@@ -266,6 +269,51 @@ func (builder *TelemetryBuilder) RegisterPacketflowSuppressedCallback(cb metric.
 	return nil
 }
 
+// RegisterPacketflowTunnelsClosedCallback sets callback for observable PacketflowTunnelsClosed metric.
+func (builder *TelemetryBuilder) RegisterPacketflowTunnelsClosedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowTunnelsClosed, obs: o})
+		return nil
+	}, builder.PacketflowTunnelsClosed)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPacketflowTunnelsOpenedCallback sets callback for observable PacketflowTunnelsOpened metric.
+func (builder *TelemetryBuilder) RegisterPacketflowTunnelsOpenedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowTunnelsOpened, obs: o})
+		return nil
+	}, builder.PacketflowTunnelsOpened)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPacketflowTunnelsUnnamedCallback sets callback for observable PacketflowTunnelsUnnamed metric.
+func (builder *TelemetryBuilder) RegisterPacketflowTunnelsUnnamedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowTunnelsUnnamed, obs: o})
+		return nil
+	}, builder.PacketflowTunnelsUnnamed)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterPacketflowUnwantedCallback sets callback for observable PacketflowUnwanted metric.
 func (builder *TelemetryBuilder) RegisterPacketflowUnwantedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -391,6 +439,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_packetflow_suppressed",
 		metric.WithDescription("Sightings held back because they were too many. [Alpha]"),
 		metric.WithUnit("{sighting}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowTunnelsClosed, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_tunnels_closed",
+		metric.WithDescription("Packets of tunnels metered as what carries them, because what is in them can't be read. [Alpha]"),
+		metric.WithUnit("{packet}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowTunnelsOpened, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_tunnels_opened",
+		metric.WithDescription("Packets in tunnels or mirrors' copies, metered as what is in them. [Alpha]"),
+		metric.WithUnit("{packet}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowTunnelsUnnamed, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_tunnels_unnamed",
+		metric.WithDescription("Flows whose records leave their tunnel out, because there were more than 65,535. [Alpha]"),
+		metric.WithUnit("{flow}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.PacketflowUnwanted, err = builder.meter.Int64ObservableCounter(
