@@ -101,7 +101,7 @@ func (c *threatConnector) read(lr plog.LogRecord) {
 		c.engine.Event(int64(lr.Timestamp()), &r.Anomaly)
 		return
 	}
-	if _, unusual := lr.Attributes().Get("anomaly.score"); !unusual {
+	if !logrecord.Has(lr, "anomaly.score") {
 		c.engine.Tick(int64(lr.Timestamp()))
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/reference"
 )
 
@@ -23,13 +24,15 @@ type encoder struct {
 	head     []byte    // the resource's attributes as members, each with a comma before it
 	day      int64     // of date, in days since the epoch
 	date     [11]byte  // "2006-01-02T"
+	second   int64     // of clock, in the day
+	clock    [9]byte   // "15:04:05."
 }
 
 // maxDepth bounds how deep nested values are followed; what is deeper becomes null.
 const maxDepth = 32
 
 func newEncoder() *encoder {
-	return &encoder{times: reference.Times(), day: math.MinInt64, resource: pcommon.NewMap()}
+	return &encoder{times: reference.Times(), day: math.MinInt64, second: -1, clock: [9]byte{2: ':', 5: ':', 8: '.'}, resource: pcommon.NewMap()}
 }
 
 // key is an attribute key as it is written: with the comma before it, in quotes
@@ -92,15 +95,30 @@ func (e *encoder) appendRecord(b []byte, lr plog.LogRecord) []byte {
 	}
 	start := len(b)
 	b = append(b, e.head...)
-	for k, v := range lr.Attributes().All() {
-		if e.lengths[len(k)&255] && start >= 0 {
-			if _, twice := e.resource.Get(k); twice {
+	attrs := logrecord.Attrs(lr)
+	for i := range attrs {
+		a := &attrs[i]
+		name := a.Key()
+		if e.lengths[len(name)&255] {
+			if _, twice := e.resource.Get(name); twice {
 				b = e.appendResourceWithout(b[:start], lr.Attributes())
 				b = e.appendAttributes(b, lr.Attributes())
-				return append(b, '}', '\n')
+				break
 			}
 		}
-		b = e.member(b, k, v)
+		k := e.key(name)
+		b = append(b, k.quoted...)
+		if n, ok := a.Int(); !ok {
+			if s, ok := a.Str(); ok {
+				b = appendString(b, s)
+			} else {
+				b = e.value(b, a.Value(), 0)
+			}
+		} else if k.time {
+			b = e.appendTime(b, n)
+		} else {
+			b = appendInt(b, n)
+		}
 	}
 	return append(b, '}', '\n')
 }
@@ -153,7 +171,7 @@ func (e *encoder) member(b []byte, name string, v pcommon.Value) []byte {
 		if k.time {
 			return e.appendTime(b, v.Int())
 		}
-		return strconv.AppendInt(b, v.Int(), 10)
+		return appendInt(b, v.Int())
 	}
 	return e.value(b, v, 0)
 }
@@ -163,7 +181,7 @@ func (e *encoder) value(b []byte, v pcommon.Value, depth int) []byte {
 	case pcommon.ValueTypeStr:
 		return appendString(b, v.Str())
 	case pcommon.ValueTypeInt:
-		return strconv.AppendInt(b, v.Int(), 10)
+		return appendInt(b, v.Int())
 	case pcommon.ValueTypeDouble:
 		return appendFloat(b, v.Double())
 	case pcommon.ValueTypeBool:
@@ -203,6 +221,36 @@ func (e *encoder) value(b []byte, v pcommon.Value, depth int) []byte {
 	}
 	return append(b, "null"...)
 }
+
+// appendInt appends n. Ports, packets and bytes are mostly short, and strconv is made for all.
+func appendInt(b []byte, n int64) []byte {
+	if n < 0 || n >= 1e8 {
+		return strconv.AppendInt(b, n, 10)
+	}
+	var c [8]byte
+	u, i := uint32(n), len(c)
+	for u >= 100 {
+		i -= 2
+		copy(c[i:], pairs[u%100*2:][:2])
+		u /= 100
+	}
+	if u >= 10 {
+		i -= 2
+		copy(c[i:], pairs[u*2:][:2])
+	} else {
+		i--
+		c[i] = '0' + byte(u)
+	}
+	return append(b, c[i:]...)
+}
+
+// pairs are the numbers to 99, two digits each.
+var pairs = func() (t [200]byte) {
+	for i := range 100 {
+		t[2*i], t[2*i+1] = '0'+byte(i/10), '0'+byte(i%10)
+	}
+	return t
+}()
 
 // appendFloat writes what JSON has no number for as null.
 func appendFloat(b []byte, f float64) []byte {
@@ -299,20 +347,25 @@ func (e *encoder) appendTime(b []byte, ns int64) []byte {
 			'0' + byte(m/10), '0' + byte(m%10), '-', '0' + byte(d/10), '0' + byte(d%10), 'T',
 		}
 	}
-	s, frac := ns/nanosASecond, ns%nanosASecond
-	h, m := s/3600, s/60%60
-	s %= 60
-	var c [19]byte // 15:04:05.000000000Z
-	c[0], c[1], c[2] = '0'+byte(h/10), '0'+byte(h%10), ':'
-	c[3], c[4], c[5] = '0'+byte(m/10), '0'+byte(m%10), ':'
-	c[6], c[7], c[8] = '0'+byte(s/10), '0'+byte(s%10), '.'
-	for i := 17; i > 8; i-- {
-		c[i] = '0' + byte(frac%10)
-		frac /= 10
+	if second := ns / nanosASecond; second != e.second {
+		e.second = second
+		h, m, s := second/3600, second/60%60, second%60
+		copy(e.clock[0:], pairs[h*2:][:2])
+		copy(e.clock[3:], pairs[m*2:][:2])
+		copy(e.clock[6:], pairs[s*2:][:2])
 	}
-	c[18] = 'Z'
-	b = append(b, '"')
-	b = append(b, e.date[:]...)
-	b = append(b, c[:]...)
-	return append(b, '"')
+	frac := uint32(ns % nanosASecond)
+	var c [32]byte // "2006-01-02T15:04:05.000000000Z" with its quotes is 32
+	c[0] = '"'
+	copy(c[1:], e.date[:])
+	copy(c[12:], e.clock[:])
+	c[21] = '0' + byte(frac/1e8)
+	frac %= 1e8
+	high, low := frac/1e4, frac%1e4
+	copy(c[22:], pairs[high/100*2:][:2])
+	copy(c[24:], pairs[high%100*2:][:2])
+	copy(c[26:], pairs[low/100*2:][:2])
+	copy(c[28:], pairs[low%100*2:][:2])
+	c[30], c[31] = 'Z', '"'
+	return append(b, c[:32]...)
 }

@@ -21,6 +21,12 @@ type Capture struct {
 	Missed     uint64   // packets that interfaces lost before the kernel gave them to us
 	Unwanted   uint64   // copies of unknown peers
 	Outages    uint64   // times that an interface had no link
+	Fragments  uint64   // packets that were IP fragments
+	Orphans    uint64   // of those, counted without ports
+	Overlaps   uint64   // of those, with bytes that an earlier one had carried
+	Incomplete uint64   // datagrams of which a fragment is missing
+	ICMPErrors uint64   // ICMP errors
+	ICMPLost   uint64   // of those, of no flow that is in the table
 	Sightings  uint64
 	Suppressed uint64 // sightings held back because they were too many
 	Warnings   []string
@@ -44,6 +50,12 @@ var Captures = event.NewTable("network.capture", "How the meter fares: totals si
 	event.Number("capture.missed", "{packet}", "Packets that interfaces lost before the kernel had them (rx_dropped, rx_missed_errors)", func(c *Capture) *uint64 { return &c.Missed }),
 	event.Number("capture.unwanted", "{packet}", "Copies of unknown peers that were dropped", func(c *Capture) *uint64 { return &c.Unwanted }),
 	event.Number("capture.outages", "{time}", "Times that an interface lost its link or was taken away", func(c *Capture) *uint64 { return &c.Outages }),
+	event.Number("capture.fragments", "{packet}", "Packets that were IP fragments", func(c *Capture) *uint64 { return &c.Fragments }),
+	event.Number("capture.orphan_fragments", "{packet}", "Fragments counted in flows without ports, as the first one of their datagram was not seen in time", func(c *Capture) *uint64 { return &c.Orphans }),
+	event.Number("capture.overlapping_fragments", "{packet}", "Fragments with bytes that an earlier one of the datagram had carried", func(c *Capture) *uint64 { return &c.Overlaps }),
+	event.Number("capture.incomplete_datagrams", "{datagram}", "Fragmented datagrams of which not all was seen within half a minute", func(c *Capture) *uint64 { return &c.Incomplete }),
+	event.Number("capture.icmp_errors", "{packet}", "ICMP errors: unreachable, too big, time exceeded, parameter problem", func(c *Capture) *uint64 { return &c.ICMPErrors }),
+	event.Number("capture.icmp_errors_unmatched", "{packet}", "ICMP errors that quote a packet of no flow in the table", func(c *Capture) *uint64 { return &c.ICMPLost }),
 	event.Number("capture.sightings", "{sighting}", "Sightings written", func(c *Capture) *uint64 { return &c.Sightings }),
 	event.Number("capture.suppressed", "{sighting}", "Sightings held back because they were too many", func(c *Capture) *uint64 { return &c.Suppressed }),
 	event.Texts("capture.warnings", "What went wrong with the source", func(c *Capture) *[]string { return &c.Warnings }),

@@ -52,6 +52,10 @@ type Engine struct {
 	newest   float64 // watch at which the last new device was seen
 	ticked   int64
 
+	rare     float64 // devices that came late and were not heard for long,
+	rareAt   float64 // as of this watch,
+	rareCame int     // without those that came since
+
 	claims  claims
 	victims map[target]*victim
 	foreign map[netip.Addr]*contacts // outside addresses that try ours
@@ -71,24 +75,24 @@ func New(cfg Config) *Engine {
 // model is what is known of one device. Its exported fields are its saved state.
 type model struct {
 	ID      string
-	Name    string          `json:",omitempty"`
-	Address string          `json:",omitempty"`
-	Router  bool            `json:",omitempty"`
-	Since   float64         // the engine's watch when the device was first seen, seconds
-	Seen    float64         // and when it was last seen
-	First   int64           // data time, Unix nanoseconds
-	Last    int64           //
-	Flows   uint64          // learned from
-	Learned bool            `json:",omitempty"`
-	Approve bool            `json:",omitempty"` // by a person
-	Grains  [grains]grain   //
-	Out     minutes         // bytes sent to outside addresses
-	Rate    band            // packets a second in busy flows
-	OT      band            // OT commands received in 5 s
-	Silence silence         //
-	Hours   hours           //
-	Stack   map[string]ttls `json:",omitempty"` // role → initial TTLs
-	Units   map[string]bool `json:",omitempty"` // OT units asked, by outstation
+	Name    string           `json:",omitempty"`
+	Address string           `json:",omitempty"`
+	Router  bool             `json:",omitempty"`
+	Since   float64          // the engine's watch when the device was first seen, seconds
+	Seen    float64          // and when it was last seen
+	First   int64            // data time, Unix nanoseconds
+	Last    int64            //
+	Flows   uint64           // learned from
+	Learned bool             `json:",omitempty"`
+	Approve bool             `json:",omitempty"` // by a person
+	Grains  [grains]grain    //
+	Out     minutes          // bytes sent to outside addresses
+	Rate    band             // packets a second in busy flows
+	OT      band             // OT commands received in 5 s
+	Silence silence          //
+	Hours   hours            //
+	Stack   map[string]*ttls `json:",omitempty"` // role → initial TTLs
+	Units   map[string]bool  `json:",omitempty"` // OT units asked, by outstation
 
 	addr     netip.Addr // that Address is of
 	contacts contacts
@@ -134,6 +138,8 @@ func (e *Engine) model(id string, at int64) *model {
 		if len(e.devices) >= e.cfg.MaxDevices {
 			e.forgetDevices()
 		}
+		e.rareCame++
+		id = strings.Clone(id) // it may lie in the slab of many records
 		m = &model{ID: id, Since: e.watched, First: at}
 		e.devices[id] = m
 	}
@@ -165,16 +171,18 @@ func (e *Engine) Flow(r *flow.Record) {
 		return
 	}
 	e.orient(r)
-	e.to = e.phrase(r, &r.Dst)
 	var src, dst *model
 	if r.Src.Device != "" {
 		src = e.model(r.Src.Device, r.End)
 		src.identify(&r.Src)
+		r.Src.Device = src.ID // what is kept of it must not keep the record
 	}
 	if r.Dst.Device != "" && r.Dst.Packets > 0 {
 		dst = e.model(r.Dst.Device, r.End)
 		dst.identify(&r.Dst)
+		r.Dst.Device = dst.ID
 	}
+	e.to = e.phrase(r, &r.Dst)
 	e.claims.speak(e, &v, r)
 	e.scans(&v, src, r)
 	e.floods(&v, src, r)
@@ -259,13 +267,24 @@ func (e *Engine) settled() bool {
 	if e.watched < 2*settle || e.flows < 100 {
 		return false
 	}
-	rare := 0.5
+	return (0.5+e.rareDevices())/float64(e.flows) <= chanceLearned
+}
+
+// rareDevices counts the devices that came late and were not heard for long. The
+// count is made anew when the watch has grown by a thousandth or 64 devices came
+// since; between, those that came are added, all of them being late and short. So
+// a flood of made up devices does not make each cost a look at all others.
+func (e *Engine) rareDevices() float64 {
+	if e.rareCame <= 64 && e.watched >= e.rareAt && e.watched <= e.rareAt*1.001 && len(e.devices) > 256 {
+		return e.rare + float64(e.rareCame)
+	}
+	e.rare, e.rareAt, e.rareCame = 0, e.watched, 0
 	for _, m := range e.devices {
 		if m.Since > e.watched/2 && m.Seen-m.Since < 0.05*e.watched {
-			rare++
+			e.rare++
 		}
 	}
-	return rare/float64(e.flows) <= chanceLearned
+	return e.rare
 }
 
 // Tick looks for what only the passing of time shows. Call it now and then with

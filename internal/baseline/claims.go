@@ -2,6 +2,7 @@ package baseline
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -96,7 +97,7 @@ func (c *claims) speak(e *Engine, v *verdict, r *flow.Record) {
 	if r.Src.Device == "" || r.Src.MAC.IsZero() || e.routes(r.Src.MAC) {
 		return
 	}
-	if r.Src.Device != r.Src.MAC.String() && c.owners[r.Src.Addr] == nil {
+	if !isMAC(r.Src.Device, r.Src.MAC) && c.owners[r.Src.Addr] == nil {
 		return // routed: the MAC is not the speaker's
 	}
 	c.misdirected(e, v, r)
@@ -122,8 +123,33 @@ func (c *claims) claim(e *Engine, v *verdict, s *app.Sighting) {
 }
 
 func (e *Engine) routes(mac packet.MAC) bool {
-	m := e.devices[mac.String()]
+	if mac.IsZero() {
+		return false
+	}
+	text := macText(mac)
+	m := e.devices[string(text[:])]
 	return m != nil && m.Router
+}
+
+// macText is the text of a MAC address, without new memory.
+func macText(m packet.MAC) (b [17]byte) {
+	const hex = "0123456789abcdef"
+	for i, x := range m {
+		if i > 0 {
+			b[i*3-1] = ':'
+		}
+		b[i*3], b[i*3+1] = hex[x>>4], hex[x&15]
+	}
+	return b
+}
+
+// isMAC reports whether an id is that of the device with a MAC address.
+func isMAC(id string, m packet.MAC) bool {
+	if len(id) != 17 {
+		return id == "" && m.IsZero()
+	}
+	text := macText(m)
+	return id == string(text[:]) && !m.IsZero()
 }
 
 func (c *claims) conflict(e *Engine, v *verdict, a netip.Addr, o *owner, sure float64) {
@@ -156,7 +182,11 @@ func (e *Engine) relay(v *verdict, s *app.Sighting) {
 }
 
 // ttls are the initial TTLs that a device showed in one role.
-type ttls map[uint8]uint32
+type ttls struct{ n [len(initialTTLs)]uint32 }
+
+var initialTTLs = [...]uint8{32, 64, 128, 255}
+
+func initialTTL(t uint8) int { return slices.Index(initialTTLs[:], t) }
 
 const maxRoles = 32
 
@@ -187,27 +217,28 @@ func changes(r *flow.Record) bool { return slices.ContainsFunc(r.Commands, app.S
 
 // stack compares one end with what is known, and reports whether they differ.
 func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) bool {
-	if m == nil || end.Packets == 0 || m.Router || end.MAC.IsZero() || end.Device != end.MAC.String() {
+	if m == nil || end.Packets == 0 || m.Router || end.MAC.IsZero() || !isMAC(end.Device, end.MAC) {
 		return false
 	}
 	if m.Stack == nil {
-		m.Stack = map[string]ttls{}
+		m.Stack = map[string]*ttls{}
 	}
 	known := m.Stack[role]
 	if known == nil {
 		if len(m.Stack) >= maxRoles {
 			return false
 		}
-		known = ttls{}
+		known = &ttls{}
 		m.Stack[role] = known
 	}
 	for _, t := range [2]uint8{end.TTLMin, end.TTLMax} {
-		if t != 32 && t != 64 && t != 128 && t != 255 {
+		i := initialTTL(t)
+		if i < 0 {
 			continue
 		}
 		usual, n := known.usual()
-		if n < minStack || known[t] > 0 {
-			known[t] = min(known[t]+1, 1<<30)
+		if n < minStack || known.n[i] > 0 {
+			known.n[i] = min(known.n[i]+1, 1<<30)
 			continue
 		}
 		v.add(event.Reason{Kind: StackConflict, Device: m.ID, Subject: role, Strength: 1,
@@ -221,13 +252,38 @@ func (e *Engine) stack(v *verdict, m *model, end *flow.End, role string) bool {
 // minStack is how often a TTL must have been seen; each record counts twice.
 const minStack = 4
 
-func (t ttls) usual() (value uint8, n uint32) {
-	for k, c := range t {
-		if c > n || c == n && k < value {
-			value, n = k, c
+func (t *ttls) usual() (value uint8, n uint32) {
+	for i, c := range t.n {
+		if c > n {
+			value, n = initialTTLs[i], c
 		}
 	}
 	return value, n
+}
+
+// MarshalJSON writes what was seen as a map by TTL.
+func (t *ttls) MarshalJSON() ([]byte, error) {
+	m := map[uint8]uint32{}
+	for i, c := range t.n {
+		if c > 0 {
+			m[initialTTLs[i]] = c
+		}
+	}
+	return json.Marshal(m)
+}
+
+// UnmarshalJSON reads it back.
+func (t *ttls) UnmarshalJSON(b []byte) error {
+	var m map[uint8]uint32
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	for k, c := range m {
+		if i := initialTTL(k); i >= 0 {
+			t.n[i] = c
+		}
+	}
+	return nil
 }
 
 // misdirected finds packets for a device of the subnet that go to the MAC
@@ -238,7 +294,7 @@ func (c *claims) misdirected(e *Engine, v *verdict, r *flow.Record) {
 		return
 	}
 	o := c.owners[r.Dst.Addr]
-	if o == nil || o.mac == to || o.mac.String() != r.Dst.Device || e.routes(to) || e.routes(o.mac) {
+	if o == nil || o.mac == to || !isMAC(r.Dst.Device, o.mac) || e.routes(to) || e.routes(o.mac) {
 		return
 	}
 	other := e.devices[to.String()]

@@ -69,14 +69,31 @@ func (g *grain) rate(kind int, exposure float64) float64 {
 	return (0.5 + g.rare(exposure)) / (priorDays[kind] + exposure/day)
 }
 
+// busy reports whether the rate is surely too high to be trusted, after a look at
+// as few things as show it: an attack brings many.
+func (g *grain) busy(kind int, exposure float64) bool {
+	enough, n := trustedRate*(priorDays[kind]+exposure/day)+0.5, 0.0 // one more than needed, for rounding
+	for _, s := range g.Keys {
+		if s.usual() && !s.Approved && s.Last-s.First < 0.05*exposure {
+			if n++; n > enough {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // surprise is how unusual a thing is that is not in the grain, in nats: 0 while
 // the grain is not to be believed yet.
 func (g *grain) surprise(kind int, exposure float64, approved bool) float64 {
 	if approved {
 		return maxNats
 	}
+	if g.N < 20 || exposure < settle || len(g.Keys) > 16 && g.busy(kind, exposure) {
+		return 0
+	}
 	rate := g.rate(kind, exposure)
-	if rate > trustedRate || g.N < 20 || exposure < settle {
+	if rate > trustedRate {
 		return 0
 	}
 	nats := math.Max(0, math.Min(maxNats, math.Log(0.5/rate)))
@@ -92,11 +109,15 @@ func (g *grain) surprise(kind int, exposure float64, approved bool) float64 {
 // learn notes that a usual thing happened.
 func (g *grain) learn(kind int, key string, watch float64) {
 	if s := g.Keys[key]; s != nil {
-		s.Last = watch
-		s.N++
+		s.again(watch)
 		return
 	}
 	g.put(kind, key, &seen{First: watch, Last: watch, N: 1})
+}
+
+func (s *seen) again(watch float64) {
+	s.Last = watch
+	s.N++
 }
 
 // put adds a thing; a full grain forgets the thing with the shortest history.

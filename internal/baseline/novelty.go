@@ -15,8 +15,15 @@ import (
 
 // infrastructure are the ports of the protocols by which hosts find each other.
 // Everyone uses them with everyone, so they say nothing about a device's work.
-var infrastructure = map[uint16]bool{
-	53: true, 67: true, 68: true, 123: true, 137: true, 138: true, 546: true, 547: true, 1900: true, 3702: true, 5353: true, 5355: true,
+var infrastructure = portSet(53, 67, 68, 123, 137, 138, 546, 547, 1900, 3702, 5353, 5355)
+
+// portSet is a table of ports, for those that are asked for several times a flow.
+func portSet(ports ...uint16) *[1 << 16]bool {
+	var t [1 << 16]bool
+	for _, p := range ports {
+		t[p] = true
+	}
+	return &t
 }
 
 // service is the key of what a flow is for: protocol and responder's port.

@@ -2,6 +2,7 @@ package baseline
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/monban/monban/internal/flow"
 )
@@ -36,8 +37,9 @@ func (e *Engine) phrase(r *flow.Record, end *flow.End) *phrase {
 		if len(e.phrases) >= maxPhrases {
 			clear(e.phrases)
 		}
+		k.device, k.domain = strings.Clone(k.device), strings.Clone(k.domain)
 		svc := service(r)
-		p = &phrase{svc: svc, net: network(end), place: place(end)}
+		p = &phrase{svc: svc, net: network(end), place: strings.Clone(place(end))}
 		p.svcNet, p.svcPlace = svc+" "+p.net, svc+" "+p.place
 		if end.Device == "" && end.Domain != "" {
 			p.svcAddr = svc + " " + end.Addr.String()

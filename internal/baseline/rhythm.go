@@ -3,6 +3,7 @@ package baseline
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/monban/monban/internal/event"
@@ -135,8 +136,9 @@ func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 	bucket := int(math.Round(math.Log(mean) / math.Log(1.5)))
 	g := &m.Grains[cadence]
 	known := false
+	var text [64]byte
 	for b := bucket - 1; b <= bucket+1; b++ {
-		known = known || g.Keys[cadenceKey(svc, b)].usual()
+		known = known || g.Keys[string(appendCadence(text[:0], svc, b))].usual()
 	}
 	// By network or domain: a vendor's cloud has many addresses.
 	met := m.Grains[netOut].Keys[e.to.svcNet]
@@ -144,11 +146,15 @@ func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 		met = old
 	}
 	young := met == nil || met.Pending > 0 || e.watched-met.First < 0.1*x && met.First-m.Since > settle
-	key := cadenceKey(svc, bucket)
 	if known || !young || !e.learned(m) {
-		g.learn(cadence, key, e.watched)
+		if s := g.Keys[string(appendCadence(text[:0], svc, bucket))]; s != nil {
+			s.again(e.watched)
+			return
+		}
+		g.learn(cadence, cadenceKey(svc, bucket), e.watched)
 		return
 	}
+	key := cadenceKey(svc, bucket)
 	if !g.tell(cadence, key, e.watched) {
 		return
 	}
@@ -158,7 +164,12 @@ func (e *Engine) beacon(v *verdict, m *model, r *flow.Record) {
 			m.label(), peer(&r.Dst), time.Duration(mean*1e9).Round(100*time.Millisecond), intervals+1, 100*cv)})
 }
 
-func cadenceKey(svc string, bucket int) string { return fmt.Sprintf("%s 1.5^%d s", svc, bucket) }
+func cadenceKey(svc string, bucket int) string { return string(appendCadence(nil, svc, bucket)) }
+
+func appendCadence(b []byte, svc string, bucket int) []byte {
+	b = append(append(b, svc...), " 1.5^"...)
+	return append(strconv.AppendInt(b, int64(bucket), 10), " s"...)
+}
 
 func (m *model) beaconTo(key string, watch float64) *beacon {
 	b := m.beacons[key]

@@ -56,6 +56,11 @@ func (e *Engine) Restore(data []byte) error {
 				}
 			}
 		}
+		for role, known := range m.Stack {
+			if known == nil {
+				delete(m.Stack, role)
+			}
+		}
 		devices[m.ID] = m
 	}
 	if len(devices) > e.cfg.MaxDevices {

@@ -67,41 +67,10 @@ type Field[R any] struct {
 	put func(*R, Sink)
 	set func(*R, Value)
 
-	absent probe
-}
-
-// probe looks at the part of a record that is zero when a field is left out. Most
-// fields of most records are, and a load costs less than two calls of put's.
-type probe struct {
-	offset uintptr
-	size   uint8 // 0 when only put can tell
-}
-
-// probeAt makes the probe of what at gives the place of, which is the same in all
-// records. Of a string or a list it looks at the length.
-func probeAt[R, V any](at func(*R) *V) probe {
-	r, v := new(R), *new(V)
-	p := probe{uintptr(unsafe.Pointer(at(r))) - uintptr(unsafe.Pointer(r)), uint8(unsafe.Sizeof(v))}
-	if p.size > 8 {
-		p.offset, p.size = p.offset+unsafe.Sizeof(uintptr(0)), uint8(unsafe.Sizeof(0))
-	}
-	return p
-}
-
-// zero reports whether the field is left out of the record at r.
-func (p probe) zero(r unsafe.Pointer) bool {
-	at := unsafe.Add(r, p.offset)
-	switch p.size {
-	case 1:
-		return *(*uint8)(at) == 0
-	case 2:
-		return *(*uint16)(at) == 0
-	case 4:
-		return *(*uint32)(at) == 0
-	case 8:
-		return *(*uint64)(at) == 0
-	}
-	return false
+	step    Step
+	follows func(*R) bool           // nil unless step.Guarded
+	text    func(*R, []byte) []byte // of an OpText
+	word    func(*R) string         // of an OpWord
 }
 
 type integer interface {
@@ -110,7 +79,7 @@ type integer interface {
 
 // Number is a field held as any integer type; at gives its place in the record.
 func Number[R any, N integer](key, unit, doc string, at func(*R) *N) Field[R] {
-	return Field[R]{Key: key, Kind: Int, Unit: unit, Elastic: "long", Doc: doc, absent: probeAt(at),
+	return Field[R]{Key: key, Kind: Int, Unit: unit, Elastic: "long", Doc: doc, step: stepAt(opOf[N](), at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); v != 0 {
 				s.PutInt(key, int64(v))
@@ -129,7 +98,7 @@ func Instant[R any](key, doc string, at func(*R) *int64) Field[R] {
 
 // Real is a floating point field.
 func Real[R any](key, unit, doc string, at func(*R) *float64) Field[R] {
-	return Field[R]{Key: key, Kind: Float, Unit: unit, Elastic: "double", Doc: doc, absent: probeAt(at),
+	return Field[R]{Key: key, Kind: Float, Unit: unit, Elastic: "double", Doc: doc, step: stepAt(OpFloat, at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); v != 0 {
 				s.PutFloat(key, v)
@@ -141,7 +110,7 @@ func Real[R any](key, unit, doc string, at func(*R) *float64) Field[R] {
 
 // Flag is a boolean field, written only when true.
 func Flag[R any](key, doc string, at func(*R) *bool) Field[R] {
-	return Field[R]{Key: key, Kind: Bool, Elastic: "boolean", Doc: doc, absent: probeAt(at),
+	return Field[R]{Key: key, Kind: Bool, Elastic: "boolean", Doc: doc, step: stepAt(OpBool, at),
 		put: func(r *R, s Sink) {
 			if *at(r) {
 				s.PutBool(key, true)
@@ -153,7 +122,7 @@ func Flag[R any](key, doc string, at func(*R) *bool) Field[R] {
 
 // Text is a string field.
 func Text[R any, S ~string](key, doc string, at func(*R) *S) Field[R] {
-	return Field[R]{Key: key, Kind: String, Elastic: "keyword", Doc: doc, absent: probeAt(at),
+	return Field[R]{Key: key, Kind: String, Elastic: "keyword", Doc: doc, step: stepAt(OpString, at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); v != "" {
 				s.PutString(key, string(v))
@@ -165,19 +134,19 @@ func Text[R any, S ~string](key, doc string, at func(*R) *S) Field[R] {
 
 // Address is an IP address, written in its usual text form.
 func Address[R any](key, doc string, at func(*R) *netip.Addr) Field[R] {
-	return Field[R]{Key: key, Kind: String, Elastic: "ip", Doc: doc,
+	return Field[R]{Key: key, Kind: String, Elastic: "ip", Doc: doc, step: stepAt(OpAddr, at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); v.IsValid() {
 				s.PutString(key, v.String())
 			}
 		},
-		set: func(r *R, v Value) { *at(r), _ = netip.ParseAddr(v.Str()) },
+		set: func(r *R, v Value) { *at(r) = ParseAddr(v.Str()) },
 	}
 }
 
 // Texts is a list of strings.
 func Texts[R any](key, doc string, at func(*R) *[]string) Field[R] {
-	return Field[R]{Key: key, Kind: Strings, Elastic: "keyword", Doc: doc, absent: probeAt(at),
+	return Field[R]{Key: key, Kind: Strings, Elastic: "keyword", Doc: doc, step: stepAt(OpStrings, at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); len(v) > 0 {
 				s.PutStrings(key, v)
@@ -189,7 +158,7 @@ func Texts[R any](key, doc string, at func(*R) *[]string) Field[R] {
 
 // Numbers is a list of integers.
 func Numbers[R any](key, unit, doc string, at func(*R) *[]int64) Field[R] {
-	return Field[R]{Key: key, Kind: Ints, Unit: unit, Elastic: "long", Doc: doc, absent: probeAt(at),
+	return Field[R]{Key: key, Kind: Ints, Unit: unit, Elastic: "long", Doc: doc, step: stepAt(OpInts, at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); len(v) > 0 {
 				s.PutInts(key, v)
@@ -211,6 +180,20 @@ func Custom[R any](key, elastic, doc string, get func(*R) string, set func(*R, s
 	}
 }
 
+// Word is a string-like field whose text is one of few, so that get makes no new memory.
+func Word[R any](key, elastic, doc string, get func(*R) string, set func(*R, string)) Field[R] {
+	f := Custom(key, elastic, doc, get, set)
+	f.step, f.word = Step{Op: OpWord}, get
+	return f
+}
+
+// Formatted is a [Custom] field whose text is appended to a buffer, nothing when it is left out.
+func Formatted[R any](key, elastic, doc string, text func(*R, []byte) []byte, set func(*R, string)) Field[R] {
+	f := Custom(key, elastic, doc, func(r *R) string { return string(text(r, nil)) }, set)
+	f.step, f.text = Step{Op: OpText}, text
+	return f
+}
+
 // Derived is a field that is written but never read back, because it follows
 // from others.
 func Derived[R any](key string, kind Kind, unit, elastic, doc string, put func(*R, Sink)) Field[R] {
@@ -224,6 +207,7 @@ type Table[R any] struct {
 	Fields []Field[R]
 
 	keys  []string // of Fields, close together
+	steps []Step   // likewise
 	byKey map[string]int
 }
 
@@ -240,6 +224,7 @@ func NewTable[R any](name, doc string, groups ...[]Field[R]) *Table[R] {
 		}
 		t.byKey[f.Key] = i
 		t.keys = append(t.keys, f.Key)
+		t.steps = append(t.steps, f.step)
 	}
 	return t
 }
@@ -247,7 +232,7 @@ func NewTable[R any](name, doc string, groups ...[]Field[R]) *Table[R] {
 // Put writes every non-zero field of r to s.
 func (t *Table[R]) Put(r *R, s Sink) {
 	for i := range t.Fields {
-		if f := &t.Fields[i]; !f.absent.zero(unsafe.Pointer(r)) {
+		if f := &t.Fields[i]; !f.step.zero(unsafe.Pointer(r)) {
 			f.put(r, s)
 		}
 	}
@@ -264,15 +249,8 @@ func (t *Table[R]) PutField(r *R, key string, s Sink) {
 // key: attributes mostly come in table order, so that a few comparisons from there
 // are cheaper than a look-up. Start at 0; a key that the table lacks is passed over.
 func (t *Table[R]) Set(r *R, key string, v Value, from int) (next int) {
-	const near = 8
-	for i := from; i < min(from+near, len(t.keys)); i++ {
-		if t.keys[i] == key {
-			t.Fields[i].set(r, v)
-			return i + 1
-		}
-	}
-	i, ok := t.byKey[key]
-	if !ok {
+	i := t.Find(key, from)
+	if i < 0 {
 		return from
 	}
 	t.Fields[i].set(r, v)
@@ -303,6 +281,11 @@ func (t *Table[R]) Describe() Definition {
 // Unless leaves the field out of records for which follows holds, because its
 // value follows from others there.
 func (f Field[R]) Unless(follows func(*R) bool) Field[R] {
+	if before := f.follows; before != nil {
+		own := follows
+		follows = func(r *R) bool { return before(r) || own(r) }
+	}
+	f.follows, f.step.Guarded = follows, true
 	put := f.put
 	f.put = func(r *R, s Sink) {
 		if !follows(r) {

@@ -11,6 +11,8 @@ type lookup struct {
 	key    key
 	hash   uint32
 	from   uint8
+
+	overlaps, orphan bool // of a fragment
 }
 
 // ahead holds the lookups of packets that were announced.
@@ -28,7 +30,7 @@ type ahead struct {
 func (t *Table) Expect(hs []packet.Header) {
 	a := &t.ahead
 	a.n, a.next = 0, 0
-	const cached = 1 << 14 // flows of 256 bytes that fit into a second-level cache or two
+	const cached = 1 << 10 // flows of 256 bytes that fit well into a second-level cache
 	if int(t.used)-len(t.free) < cached {
 		return
 	}
@@ -47,13 +49,33 @@ func (t *Table) Expect(hs []packet.Header) {
 			sum += uint64(e.last) + uint64(e.side[0].packets) + uint64(e.start) // a word of each line
 		}
 	}
-	a.sink = sum
+	a.sink = sum + t.expectRoom(a.n)
+}
+
+// expectRoom does the same for the candidates that go when a flood brings n new ones.
+func (t *Table) expectRoom(n int) (sum uint64) {
+	q := &t.floods.candidates
+	if t.floods.open == 0 || !q.full() {
+		return 0
+	}
+	n = min(n, len(q.list))
+	for i := range uint32(n) {
+		e := t.at(q.at(i).slot)
+		sum += uint64(e.last) + e.side[0].bytes + uint64(e.hash) + e.id
+	}
+	for i := range uint32(n) {
+		sum += t.index[t.at(q.at(i).slot).hash&t.mask]
+	}
+	return sum
 }
 
 func (t *Table) identify(l *lookup, h *packet.Header) {
 	l.header, l.key = h, key{}
 	l.from = t.keyOf(h, &l.key)
 	l.hash = uint32(l.key.hash(&t.seed))
+	if h.Fragment {
+		l.overlaps, l.orphan = t.fragment(h, &l.key, l.from)
+	}
 }
 
 // lookup gives what was found out about h when it was announced, or finds it out.

@@ -11,11 +11,19 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	e := t.at(slot)
 	s := &e.side[from]
 	e.touched = t.clock
-	const reordered = 60e9 // older than this is a clock set back, not a packet late
-	if d := h.Time - e.last; d > 0 || d < -reordered {
+	if d := h.Time - e.last; d > 0 {
 		e.last = h.Time
+	} else if d < 0 {
+		const reordered = 60e9 // older than this is a clock set back, not a packet late
+		if d < -reordered {
+			e.last = h.Time
+		}
+		e.start = min(e.start, h.Time)
 	}
-	e.start = min(e.start, h.Time)
+	if e.side[0].packets|e.side[1].packets == 0 {
+		e.since = h.Time
+	}
+	s.packets++
 	if !s.seen {
 		s.seen, s.ttlMin, s.ttlMax, s.dscp = true, h.TTL, h.TTL, h.DSCP
 	} else if h.TTL < s.ttlMin {
@@ -23,32 +31,38 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	} else if h.TTL > s.ttlMax {
 		s.ttlMax = h.TTL
 	}
-	if e.side[0].packets == 0 && e.side[1].packets == 0 {
-		e.since = h.Time
+	n := h.NetLen
+	if !h.IsIP() {
+		n = h.PayloadLen
 	}
-	s.packets++
-	s.frames += uint64(h.WireLen)
+	s.bytes += uint64(max(n, 0))
+	s.extra += uint32(max(h.WireLen-max(n, 0), 0))
+	if (s.extra|s.packets)>>full != 0 || s.retrans == math.MaxUint16 {
+		t.write(e, slot, Active)
+	}
 	if h.Fragment {
 		e.fragments++
 	}
-	if !h.IsIP() {
-		s.bytes += uint64(max(h.PayloadLen, 0))
-		return
-	}
-	s.bytes += uint64(max(h.NetLen, 0))
-	if h.Proto == packet.ProtoTCP && h.FragOff == 0 {
+	if h.Proto == packet.ProtoTCP && h.FragOff == 0 && h.IsIP() {
 		s.flags |= h.TCPFlags
-		step(s, &e.side[1-from], h.TCPFlags)
-		sequence(s, h)
-		if h.TCPFlags&packet.SYN != 0 && s.syn == 0 {
-			s.syn = t.stackFacts(h)
+		o := &e.side[1-from]
+		step(s, o, h.TCPFlags, h.PayloadLen > 0)
+		sequence(s, o, h)
+		if h.TCPFlags&packet.SYN != 0 {
+			e.begins(h, from)
+			if e.syn[from] == 0 && e.flood == 0 {
+				e.syn[from] = t.stackFacts(h)
+			}
 		}
-		if closed := s.tcp == reset || s.tcp == finSent && e.side[1-from].tcp >= finSent; closed && !e.closing {
+		if closed := s.tcp >= reset || s.tcp == finSent && o.tcp >= finSent; closed && !e.closing {
 			e.closing = true
 			t.reschedule(slot, e)
 		}
 	}
-	if h.PayloadLen > 0 {
+	if !e.talks {
+		t.talk(e, h, from)
+	}
+	if h.PayloadLen > 0 && h.IsIP() {
 		e.payload(h, from)
 	}
 }
@@ -81,13 +95,18 @@ func (e *entry) payload(h *packet.Header, from uint8) {
 
 // write emits what the flow did since its last record, unless that is nothing.
 func (t *Table) write(e *entry, slot int32, reason EndReason) {
-	if e.side[0].packets == 0 && e.side[1].packets == 0 {
-		return
+	silent := e.side[0].packets == 0 && e.side[1].packets == 0
+	if silent {
+		if e.icmpErrors == 0 {
+			return
+		}
+		e.since = e.last // nothing but errors came
 	}
 	r := &t.rec
 	*r = Record{
 		ID: e.id, Start: e.start, End: e.last, Net: e.key.net, Proto: e.key.proto, Reason: reason, Part: e.part, Since: e.since,
 		Guessed: e.guessed, VLAN: e.vlan, InnerVLAN: e.inner, Fragments: e.fragments,
+		Overlapping: uint32(e.overlaps), ICMPErrors: uint32(e.icmpErrors), ErrorType: e.errorType, ErrorCode: e.errorCode,
 	}
 	if e.tunnel != 0 {
 		r.Tunnel = t.tunnels.list[e.tunnel]
@@ -126,10 +145,10 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 		t.notes[slot].take(r)
 	}
 	e.part++
-	e.fragments = 0
+	e.fragments, e.overlaps, e.icmpErrors, e.errorType, e.errorCode = 0, 0, 0, 0, 0
 	for i := range e.side {
 		s := &e.side[i]
-		s.bytes, s.frames, s.packets, s.retrans = 0, 0, 0, 0
+		s.bytes, s.extra, s.packets, s.retrans = 0, 0, 0, 0
 	}
 	t.stats.Records++
 	t.emit(r)
@@ -137,10 +156,10 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 
 func (t *Table) fillEnd(end *End, e *entry, i uint8) {
 	s := &e.side[i]
-	end.Packets, end.Bytes, end.Frames = uint64(s.packets), s.bytes, s.frames
-	end.Flags, end.TTLMin, end.TTLMax, end.DSCP, end.Retrans = s.flags, s.ttlMin, s.ttlMax, s.dscp, s.retrans
-	if e.part == 0 && s.syn != 0 && t.stackNews(e, s, i) {
-		end.Syn = t.stacks[s.syn]
+	end.Packets, end.Bytes, end.Frames = uint64(s.packets), s.bytes, s.bytes+uint64(s.extra)
+	end.Flags, end.TTLMin, end.TTLMax, end.DSCP, end.Retrans = s.flags, s.ttlMin, s.ttlMax, s.dscp, uint32(s.retrans)
+	if e.part == 0 && e.syn[i] != 0 && t.stackNews(e, i) {
+		end.Syn = t.stacks[e.syn[i]]
 	}
 	if e.key.net != packet.NetIPv4 && e.key.net != packet.NetIPv6 {
 		return

@@ -20,6 +20,7 @@ type Config struct {
 	TCPIdleTimeout time.Duration // silence that ends a TCP connection which did not close
 	ReportInterval time.Duration // a flow that goes on is reported this often
 	FirstReport    time.Duration // and for the first time this soon
+	FloodRate      int           // new flows a second to or from one address, none of them answered, that are rolled up; 0 for never
 	CommunityID    bool          // compute the Community ID of each record
 	SeparateVLANs  bool          // equal addresses in different VLANs are different flows
 }
@@ -32,6 +33,7 @@ func NewDefaultConfig() Config {
 		TCPIdleTimeout: 5 * time.Minute,
 		ReportInterval: time.Minute,
 		FirstReport:    10 * time.Second,
+		FloodRate:      1000,
 		CommunityID:    true,
 	}
 }
@@ -41,6 +43,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if c.MaxFlows < 16 || c.MaxFlows > 1<<30 {
 		errs = append(errs, errors.New("max_flows must be between 16 and 1073741824"))
+	}
+	if c.FloodRate != 0 && (c.FloodRate < 10 || c.FloodRate > 1<<20) {
+		errs = append(errs, errors.New("flood_rate must be 0 for never, or between 10 and 1048576"))
 	}
 	for _, o := range []struct {
 		key string
@@ -62,10 +67,15 @@ type Stats struct {
 	Flows   uint64 // begun
 	Records uint64 // written
 	Evicted uint64 // ended early for lack of room
+	Flooded uint64 // packets in floods
 	Resets  uint64 // times the source's clock jumped back
 	Live    int    // now
 	Tunnels int    // that flows came in, told apart
 	Unnamed uint64 // flows whose records leave their tunnel out, because there were too many
+
+	Fragments  FragmentStats
+	ICMPErrors uint64 // ICMP errors that speak of a flow in the table, or of one that is not
+	ICMPLost   uint64 // of those the ones that speak of no flow in the table
 }
 
 // Timers that are not worth a knob: how long a closed connection is kept for

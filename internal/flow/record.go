@@ -63,7 +63,12 @@ type Record struct {
 	ICMPType  uint8
 	ICMPCode  uint8
 	Fragments uint32 // packets that were IP fragments
-	Community string
+
+	Overlapping uint32 // of those, with bytes that an earlier one had carried; at most 65,535
+	ICMPErrors  uint32 // ICMP errors that quote a packet of the flow; at most 65,535
+	ErrorType   uint8  // ICMP or ICMPv6 type of the last of them
+	ErrorCode   uint8
+	Community   string
 
 	FirstSizes []int64 // first payload sizes in bytes, negative from the responder
 	Messages   uint32  // bursts of payload from the initiator
@@ -120,6 +125,12 @@ func invert[K comparable](m map[K]string) map[string]K {
 }
 
 func protoName(p uint8) string {
+	switch p {
+	case packet.ProtoTCP:
+		return "tcp"
+	case packet.ProtoUDP:
+		return "udp"
+	}
 	if s, ok := protoNames[p]; ok {
 		return s
 	}
@@ -137,6 +148,14 @@ func netName(e uint16) string {
 }
 
 func (r *Record) setTransport(s string) {
+	switch s {
+	case "tcp":
+		r.Proto = packet.ProtoTCP
+		return
+	case "udp":
+		r.Proto = packet.ProtoUDP
+		return
+	}
 	if p, ok := protoNumbers[s]; ok {
 		r.Proto = p
 	} else if e, ok := netNumbers[s]; ok {
@@ -162,7 +181,7 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Number("source.port", "", "Port of the initiator", func(r *Record) *uint16 { return &r.Src.Port }),
 	event.Address("destination.address", "Address of the responder", func(r *Record) *netip.Addr { return &r.Dst.Addr }),
 	event.Number("destination.port", "", "Port of the responder", func(r *Record) *uint16 { return &r.Dst.Port }),
-	event.Custom("network.transport", "keyword", "Transport protocol (tcp, udp, icmp, …), or the link payload's name when not IP (arp, lldp, goose, …)",
+	event.Word("network.transport", "keyword", "Transport protocol (tcp, udp, icmp, …), or the link payload's name when not IP (arp, lldp, goose, …)",
 		(*Record).Transport, (*Record).setTransport),
 	event.Text("network.protocol.name", "Application protocol, by the service port", func(r *Record) *string { return &r.Service }),
 	event.Number("flow.io.packets", "{packet}", "Packets from the initiator", func(r *Record) *uint64 { return &r.Src.Packets }),
@@ -188,8 +207,8 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	ttlMax("flow.reverse.ttl.max", "Largest TTL from the responder, when not the smallest", func(r *Record) *End { return &r.Dst }),
 	event.Text("flow.end_reason", "Why the record was written: idle, active, forced, lack_of_resources; absent when TCP ended the flow", func(r *Record) *EndReason { return &r.Reason }).
 		Unless(func(r *Record) bool { return r.Reason == Ended }),
-	event.Custom("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits; absent from a flow that is told in one record",
-		func(r *Record) string { return ID(r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }).
+	event.Formatted("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits; absent from a flow that is told in one record",
+		func(r *Record, b []byte) []byte { return appendID(b, r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }).
 		Unless(func(r *Record) bool { return r.Part == 0 && r.Reason != Active }),
 	event.Number("flow.part", "", "Number of the record within its flow, from 0", func(r *Record) *uint32 { return &r.Part }),
 	event.Instant("flow.part_start", "First packet of the record, when not of the flow", func(r *Record) *int64 { return &r.Since }).
@@ -216,6 +235,10 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Text("flow.tcp.syn", "Initiator's TCP stack: SYN options in order and window; absent where its address showed the same within five minutes", func(r *Record) *string { return &r.Src.Syn }),
 	event.Text("flow.reverse.tcp.syn", "Responder's TCP stack: SYN-ACK options in order and window; absent likewise", func(r *Record) *string { return &r.Dst.Syn }),
 	event.Number("flow.fragments", "{packet}", "Packets that were IP fragments", func(r *Record) *uint32 { return &r.Fragments }),
+	event.Number("flow.overlapping_fragments", "{packet}", "Fragments with bytes that an earlier one of the datagram had carried", func(r *Record) *uint32 { return &r.Overlapping }),
+	event.Number("flow.icmp_errors", "{packet}", "ICMP errors (unreachable, too big, time exceeded, parameter problem) that quote a packet of the flow; they are counted in flows of their own. A record of errors alone has no packets", func(r *Record) *uint32 { return &r.ICMPErrors }),
+	event.Number("flow.icmp_error.type", "", "ICMP or ICMPv6 type of the last of them", func(r *Record) *uint8 { return &r.ErrorType }),
+	event.Number("flow.icmp_error.code", "", "Its code", func(r *Record) *uint8 { return &r.ErrorCode }),
 	event.Numbers("flow.payload_sizes", "By", "First payload sizes, negative from the responder", func(r *Record) *[]int64 { return &r.FirstSizes }),
 	event.Number("flow.messages", "{message}", "Bursts of payload from the initiator, in flows of at least three", func(r *Record) *uint32 { return &r.Messages }),
 	event.Real("flow.message.interval", "s", "Mean time between them", func(r *Record) *float64 { return &r.Interval }),
@@ -261,25 +284,42 @@ func (r *Record) Complete() {
 const ethernetHeader = 14
 
 // ID is the text form of [Record.ID].
-func ID(id uint64) string {
+func ID(id uint64) string { return string(appendID(nil, id)) }
+
+func appendID(b []byte, id uint64) []byte {
 	if id == 0 {
-		return ""
+		return b
 	}
-	const digits = "0123456789abcdef"
-	var b [16]byte
-	for i := range b {
-		b[15-i] = digits[id>>(4*i)&15]
+	for i := 60; i >= 0; i -= 4 {
+		b = append(b, hex[id>>i&15])
 	}
-	return string(b[:])
+	return b
+}
+
+const hex = "0123456789abcdef"
+
+func appendMAC(b []byte, m packet.MAC) []byte {
+	for i, x := range m {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = append(b, hex[x>>4], hex[x&15])
+	}
+	return b
 }
 
 func mac(key, doc string, at func(*Record) *End) event.Field[Record] {
-	return event.Custom(key, "keyword", doc,
-		func(r *Record) string {
-			if e := at(r); e.Device == "" || e.Device != e.MAC.String() {
-				return e.MAC.String()
+	return event.Formatted(key, "keyword", doc,
+		func(r *Record, b []byte) []byte {
+			e := at(r)
+			if e.MAC.IsZero() {
+				return b
 			}
-			return ""
+			n := len(b)
+			if b = appendMAC(b, e.MAC); string(b[n:]) == e.Device {
+				b = b[:n]
+			}
+			return b
 		},
 		func(r *Record, s string) { at(r).MAC = packet.ParseMAC(s) })
 }

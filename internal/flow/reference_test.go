@@ -18,17 +18,36 @@ import (
 type ledger struct {
 	t       *testing.T
 	cfg     Config
-	packets map[string][]packet.Header // by conversation, in the order of arrival
-	told    map[string]int             // how many of them the records so far account for
-	open    map[string]uint64          // flow that the conversation's last record belongs to
-	first   map[uint64]int             // index of a flow's first packet
+	packets map[string][]*packet.Header // by conversation, in the order of arrival
+	told    map[string]int              // how many of them the records so far account for
+	open    map[string]uint64           // flow that the conversation's last record belongs to
+	first   map[uint64]int              // index of a flow's first packet
 	parts   map[uint64]uint32
 	ended   map[uint64]EndReason
+
+	back      bool // the clock is set back now and then
+	datagrams map[string]*wholeDatagram
+	fragments FragmentStats
+	moved     map[string]bool // conversations that fragments were taken from
+	errors    map[string]int  // ICMP errors that quote a packet of the conversation
+	errorsIn  map[string]int  // and those in its records
+}
+
+// wholeDatagram is a datagram with a place for each of its bytes.
+type wholeDatagram struct {
+	at     uint32
+	first  bool
+	sp, dp uint16
+	seen   map[int]bool
+	size   int
+	whole  bool
+	early  []*packet.Header // fragments that came before the first one
 }
 
 func newLedger(t *testing.T, cfg Config) *ledger {
-	return &ledger{t: t, cfg: cfg, packets: map[string][]packet.Header{}, told: map[string]int{}, open: map[string]uint64{},
-		first: map[uint64]int{}, parts: map[uint64]uint32{}, ended: map[uint64]EndReason{}}
+	return &ledger{t: t, cfg: cfg, packets: map[string][]*packet.Header{}, told: map[string]int{}, open: map[string]uint64{},
+		first: map[uint64]int{}, parts: map[uint64]uint32{}, ended: map[uint64]EndReason{},
+		datagrams: map[string]*wholeDatagram{}, moved: map[string]bool{}, errors: map[string]int{}, errorsIn: map[string]int{}}
 }
 
 // conversation names what both directions have in common.
@@ -52,9 +71,79 @@ func conversation(h *packet.Header) string {
 	return fmt.Sprint(h.Net, h.Proto, min(a, b), max(a, b))
 }
 
-func (l *ledger) add(h *packet.Header) {
+func (l *ledger) add(h packet.Header) {
+	if h.Fragment {
+		l.addFragment(&h)
+		return
+	}
+	c := conversation(&h)
+	l.packets[c] = append(l.packets[c], &h)
+}
+
+// addFragment adds a fragment to the conversation of its datagram, whose ports the first
+// one tells. Those before it are in a conversation without ports; they are moved to the
+// right one, unless a record has told of them. Window is 1 in a fragment that carries a
+// byte again.
+func (l *ledger) addFragment(h *packet.Header) {
+	name, now := fmt.Sprint(h.Net, h.Src, h.Dst, h.Proto, h.IPID), seconds(h.Time)
+	d := l.datagrams[name]
+	if d != nil {
+		if age := int64(now) - int64(d.at); age > 30 || age < -30 || d.whole && age > 2 {
+			l.giveUp(d)
+			d = nil
+		}
+	}
+	if d == nil {
+		d = &wholeDatagram{seen: map[int]bool{}}
+		l.datagrams[name] = d
+		l.fragments.Datagrams++
+	}
+	l.fragments.Packets++
+	d.at = max(d.at, now)
+	for i := range int(h.FragLen) {
+		if d.seen[int(h.FragOff)+i] {
+			h.Window = 1
+		}
+		d.seen[int(h.FragOff)+i] = true
+	}
+	l.fragments.Overlapping += uint64(h.Window)
+	if !h.MoreFrag && d.size == 0 {
+		d.size = int(h.FragOff) + int(h.FragLen)
+	}
+	if !d.whole && d.size > 0 && len(d.seen) == d.size {
+		d.whole = true
+		l.fragments.Whole++
+	}
+	if h.FragOff == 0 {
+		d.first, d.sp, d.dp = true, h.SrcPort, h.DstPort
+	}
+	without := conversation(&packet.Header{Net: h.Net, Proto: h.Proto, Src: h.Src, Dst: h.Dst})
+	h.SrcPort, h.DstPort = d.sp, d.dp
 	c := conversation(h)
-	l.packets[c] = append(l.packets[c], *h)
+	l.packets[c] = append(l.packets[c], h)
+	if !d.first {
+		d.early = append(d.early, h)
+		l.fragments.Orphans++
+		return
+	}
+	for _, f := range d.early {
+		at := slices.Index(l.packets[without], f)
+		if at < l.told[without] {
+			continue
+		}
+		l.fragments.Orphans--
+		l.packets[without] = slices.Delete(l.packets[without], at, at+1)
+		l.moved[without] = true
+		f.SrcPort, f.DstPort = d.sp, d.dp
+		l.packets[c] = append(l.packets[c], f)
+	}
+	d.early = nil
+}
+
+func (l *ledger) giveUp(d *wholeDatagram) {
+	if !d.whole {
+		l.fragments.Incomplete++
+	}
 }
 
 // check compares one record with what the ledger has.
@@ -63,14 +152,21 @@ func (l *ledger) check(r *Record) {
 	c := l.conversationOf(r)
 	all := l.packets[c]
 	from, n := l.told[c], int(r.Src.Packets+r.Dst.Packets)
-	if n == 0 || from+n > len(all) {
+	if n == 0 && r.ICMPErrors == 0 || from+n > len(all) {
 		l.t.Fatalf("%s: a record of %d packets, where %d were added and %d told: %+v", c, n, len(all), from, r)
 	}
-	l.told[c] = from + n
+	l.told[c] += n
+	l.errorsIn[c] += int(r.ICMPErrors)
+	if l.errorsIn[c] > l.errors[c] {
+		l.t.Errorf("%s: %d ICMP errors in records, of %d", c, l.errorsIn[c], l.errors[c])
+	}
+	if (r.ICMPErrors == 0) != (r.ErrorType == 0) {
+		l.t.Errorf("%s: %d errors, the last of type %d", c, r.ICMPErrors, r.ErrorType)
+	}
 	if _, known := l.first[r.ID]; !known {
 		if was, before := l.open[c]; before && l.ended[was] == Active && l.told[c] > from {
 			// A report is followed by the flow's end, which is silent when nothing came since.
-			l.gapAllowsEnd(c, all[from-1], all[from])
+			l.gapAllowsEnd(c, *all[from-1], *all[from])
 		}
 		l.first[r.ID], l.open[c] = from, r.ID
 	} else if l.open[c] != r.ID {
@@ -85,11 +181,16 @@ func (l *ledger) check(r *Record) {
 	}
 	l.ended[r.ID] = r.Reason
 
+	if n == 0 { // a record of nothing but errors
+		if r.End < r.Start || r.Since < r.Start {
+			l.t.Errorf("%s: times %d, %d, %d", c, r.Start, r.Since, r.End)
+		}
+		return
+	}
 	span := all[from : from+n]
 	var src, dst End
-	fragments := uint32(0)
-	for i := range span {
-		h := &span[i]
+	fragments, overlapping := uint32(0), uint32(0)
+	for _, h := range span {
 		e := &dst
 		if l.sent(&r.Src, r, h) {
 			e = &src
@@ -103,13 +204,20 @@ func (l *ledger) check(r *Record) {
 		}
 		if h.Fragment {
 			fragments++
+			overlapping += uint32(h.Window)
 		}
 	}
 	type counts struct{ packets, bytes, frames uint64 }
 	got := []counts{{r.Src.Packets, r.Src.Bytes, r.Src.Frames}, {r.Dst.Packets, r.Dst.Bytes, r.Dst.Frames}}
 	want := []counts{{src.Packets, src.Bytes, src.Frames}, {dst.Packets, dst.Bytes, dst.Frames}}
-	if !slices.Equal(got, want) || r.Fragments != fragments {
-		l.t.Errorf("%s: counts %+v and %d fragments, want %+v and %d", c, got, r.Fragments, want, fragments)
+	if !slices.Equal(got, want) || r.Fragments != fragments || r.Overlapping != overlapping {
+		l.t.Errorf("%s: counts %+v and %d fragments (%d again), want %+v and %d (%d)", c, got, r.Fragments, r.Overlapping, want, fragments, overlapping)
+	}
+	if r.End < r.Start {
+		l.t.Errorf("%s: ends %d before it starts", c, r.Start-r.End)
+	}
+	if l.moved[c] {
+		return // and what the packets that left it said stays
 	}
 
 	// Of the whole life so far: start, flags, TTLs.
@@ -117,8 +225,7 @@ func (l *ledger) check(r *Record) {
 	start := int64(math.MaxInt64)
 	var flags [2]uint8
 	ttl := [2][2]uint8{{255, 0}, {255, 0}}
-	for i := range life {
-		h := &life[i]
+	for _, h := range life {
 		side := 1
 		if l.sent(&r.Src, r, h) {
 			side = 0
@@ -129,11 +236,11 @@ func (l *ledger) check(r *Record) {
 		}
 		ttl[side] = [2]uint8{min(ttl[side][0], h.TTL), max(ttl[side][1], h.TTL)}
 	}
+	if first := life[0]; r.VLAN != first.VLAN || r.InnerVLAN != first.InnerVLAN {
+		l.t.Errorf("%s: VLAN %d and %d, want %d and %d", c, r.VLAN, r.InnerVLAN, first.VLAN, first.InnerVLAN)
+	}
 	if r.Start != start {
 		l.t.Errorf("%s: start %d, want %d", c, r.Start, start)
-	}
-	if r.End < r.Start {
-		l.t.Errorf("%s: ends %d before it starts", c, r.Start-r.End)
 	}
 	for side, e := range []End{r.Src, r.Dst} {
 		if e.Flags != flags[side] {
@@ -156,7 +263,7 @@ func (l *ledger) gapAllowsEnd(c string, a, b packet.Header) {
 	if b.Proto == packet.ProtoTCP && b.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
 		wait = 0 // the ports are used again
 	}
-	if gap := time.Duration(b.Time - a.Time); gap >= 0 && gap < wait-4*time.Second && l.cfg.MaxFlows > 1000 {
+	if gap := time.Duration(b.Time - a.Time); gap >= 0 && gap < wait-4*time.Second && l.cfg.MaxFlows > 1000 && !l.back {
 		l.t.Errorf("%s: split after %v of silence", c, gap)
 	}
 }
@@ -188,12 +295,25 @@ func (l *ledger) conversationOf(r *Record) string {
 	return conversation(&h)
 }
 
-func (l *ledger) finish() {
+func (l *ledger) finish(s Stats) {
 	l.t.Helper()
 	for c, all := range l.packets {
 		if l.told[c] != len(all) {
 			l.t.Errorf("%s: %d packets added, %d in records", c, len(all), l.told[c])
 		}
+	}
+	for _, d := range l.datagrams {
+		l.giveUp(d)
+	}
+	if s.Fragments != l.fragments {
+		l.t.Errorf("fragments %+v, want %+v", s.Fragments, l.fragments)
+	}
+	told, made := 0, 0
+	for c, n := range l.errors {
+		made, told = made+n, told+l.errorsIn[c]
+	}
+	if s.ICMPErrors != uint64(made) || s.ICMPLost != uint64(made-told) {
+		l.t.Errorf("%d ICMP errors, %d of them lost; want %d and %d", s.ICMPErrors, s.ICMPLost, made, made-told)
 	}
 }
 
@@ -202,7 +322,9 @@ func (l *ledger) finish() {
 type traffic struct {
 	*rand.Rand
 	clock time.Duration
-	ids   map[[4]uint16]packet.Header
+	back  bool             // the clock is set back now and then
+	last  [8]packet.Header // some that ICMP errors quote
+	about *packet.Header   // that the last ICMP error quoted
 }
 
 func (g *traffic) next() packet.Header {
@@ -211,6 +333,10 @@ func (g *traffic) next() packet.Header {
 		g.clock += time.Duration(g.IntN(400)) * time.Second
 	case 1:
 		g.clock += time.Duration(g.IntN(20)) * time.Second
+	case 2:
+		if g.back && g.IntN(10) == 0 {
+			g.clock -= time.Duration(g.IntN(5000)) * time.Second // set back, before 1970 too
+		}
 	default:
 		g.clock += time.Duration(g.IntN(20)) * time.Millisecond
 	}
@@ -221,6 +347,9 @@ func (g *traffic) next() packet.Header {
 	h.SrcMAC, h.DstMAC = packet.MAC{2, 5: byte(g.IntN(4))}, packet.MAC{2, 5: byte(4 + g.IntN(4))}
 	if g.IntN(2) == 0 {
 		h.SrcMAC, h.DstMAC = h.DstMAC, h.SrcMAC
+	}
+	if g.IntN(4) == 0 {
+		h.VLAN, h.InnerVLAN = uint16(g.IntN(3)), uint16(g.IntN(2))
 	}
 	h.PayloadLen = g.IntN(h.WireLen - 50)
 	if g.IntN(20) == 0 {
@@ -235,13 +364,18 @@ func (g *traffic) next() packet.Header {
 		h.Net = packet.NetIPv6
 		h.Src, h.Dst = [16]byte{0: 0xfd, 15: a}, [16]byte{0: 0xfd, 15: b}
 	}
+	g.about = nil
 	switch g.IntN(6) {
 	case 0:
+		if about := g.last[g.IntN(len(g.last))]; about.IsIP() && g.IntN(4) == 0 {
+			g.about = &about
+			return icmpError(h, about, g.IntN(4))
+		}
 		h.Proto = packet.ProtoICMP
 		if h.Net == packet.NetIPv6 {
 			h.Proto = packet.ProtoICMPv6
 		}
-		h.ICMPType, h.ICMPCode = []uint8{0, 8, 3, 13, 128, 129, 135, 136}[g.IntN(8)], uint8(g.IntN(2))
+		h.ICMPType, h.ICMPCode = []uint8{0, 8, 5, 13, 128, 129, 135, 136}[g.IntN(8)], uint8(g.IntN(2))
 		return h
 	case 1:
 		h.Proto = 89
@@ -258,16 +392,48 @@ func (g *traffic) next() packet.Header {
 	if g.IntN(2) == 0 {
 		h.SrcPort, h.DstPort = h.DstPort, h.SrcPort
 	}
-	if h.Proto == packet.ProtoUDP && g.IntN(10) == 0 {
-		// A first fragment, or a later one whose first was seen. The table remembers 256
-		// of them; these ids keep them out of each other's place.
-		h.Fragment, h.IPID = true, (uint16(a)<<5|uint16(b)<<2|h.Net>>15<<1|uint16(g.IntN(2)))^uint16(a)^uint16(b)
-		if first, ok := g.ids[[4]uint16{h.IPID, uint16(a), uint16(b), h.Net}]; ok && g.IntN(2) == 0 {
-			h.FragOff, h.SrcPort, h.DstPort = 1480, first.SrcPort, first.DstPort
-		} else {
-			g.ids[[4]uint16{h.IPID, uint16(a), uint16(b), h.Net}] = h
+	if h.Proto != packet.ProtoTCP && g.IntN(5) == 0 {
+		// Of a few datagrams, so that fragments meet: in any order, again, and over each other.
+		h.Fragment, h.IPID = true, uint32(g.IntN(3))*0x1_0001
+		shape := [...]struct {
+			from, size uint16
+			more       bool
+		}{{0, 1480, true}, {0, 1480, true}, {0, 1400, true}, {1480, 1480, true}, {2960, 80, false}, {2960, 88, false}, {1400, 160, true}}[g.IntN(7)]
+		h.FragOff, h.FragLen, h.MoreFrag = shape.from, shape.size, shape.more
+		if h.FragOff != 0 {
+			h.SrcPort, h.DstPort = 0, 0 // the table must find them itself
 		}
+		return h
 	}
+	g.last[g.IntN(len(g.last))] = h
+	return h
+}
+
+// icmpError makes h an ICMP error that quotes a packet.
+func icmpError(h, about packet.Header, kind int) packet.Header {
+	h.Net, h.Src, h.Dst = about.Net, about.Dst, about.Src
+	b := make([]byte, 28, 48)
+	if h.Net == packet.NetIPv4 {
+		h.Proto, h.ICMPType, h.ICMPCode = packet.ProtoICMP, []uint8{3, 3, 11, 12}[kind], uint8(kind)
+		b[0], b[9] = 0x45, about.Proto
+		copy(b[12:], about.Src[12:])
+		copy(b[16:], about.Dst[12:])
+		b = b[:20]
+	} else {
+		h.Proto, h.ICMPType, h.ICMPCode = packet.ProtoICMPv6, uint8(1+kind), uint8(kind)
+		b = b[:40]
+		b[0], b[6] = 0x60, about.Proto
+		copy(b[8:], about.Src[:])
+		copy(b[24:], about.Dst[:])
+	}
+	switch about.Proto {
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		b = append(b, about.ICMPType, about.ICMPCode, 0, 0)
+	default:
+		b = binary.BigEndian.AppendUint16(b, about.SrcPort)
+		b = binary.BigEndian.AppendUint16(b, about.DstPort)
+	}
+	h.Payload = append(b, 0, 0, 0, 0)
 	return h
 }
 
@@ -277,7 +443,11 @@ func TestAgainstLedger(t *testing.T) {
 		flows int
 		first time.Duration
 	}{{"room for all", 1 << 12, 2 * time.Second}, {"hardly any room", 16, 2 * time.Second}, {"late reports", 1 << 12, time.Hour}} {
-		for seed := range uint64(4) {
+		seeds := uint64(20)
+		if testing.Short() {
+			seeds = 4
+		}
+		for seed := range seeds {
 			t.Run(fmt.Sprint(c.name, " ", seed), func(t *testing.T) {
 				cfg := Config{MaxFlows: c.flows, IdleTimeout: 20 * time.Second, TCPIdleTimeout: 700 * time.Second,
 					ReportInterval: 7 * time.Second, FirstReport: c.first, CommunityID: true}
@@ -286,24 +456,35 @@ func TestAgainstLedger(t *testing.T) {
 				}
 				l := newLedger(t, cfg)
 				table := NewTable(cfg, l.check)
-				g := &traffic{Rand: rand.New(rand.NewPCG(seed, 1)), ids: map[[4]uint16]packet.Header{}}
-				var added uint64
+				g := &traffic{Rand: rand.New(rand.NewPCG(seed, 1)), back: seed%2 == 1}
+				l.back = g.back
+				var added, lost uint64
 				for range 20_000 {
 					h := g.next()
+					about := g.about
+					if h.Proto != packet.ProtoICMP && h.Proto != packet.ProtoICMPv6 || h.Payload == nil {
+						about = nil
+					}
+					if about != nil {
+						l.errors[conversation(about)]++
+					}
 					// The table may hand out records before it counts h, never after.
 					seen := h
-					if h.FragOff != 0 {
-						seen.SrcPort, seen.DstPort = 0, 0 // the table must find them itself
-					}
 					table.Add(&seen, 0)
-					l.add(&h)
 					added++
+					if now := table.Stats().ICMPLost; now != lost {
+						lost = now
+						if c := conversation(about); l.told[c] < len(l.packets[c]) {
+							t.Errorf("%s: it is live, and an ICMP error did not find it", c)
+						}
+					}
+					l.add(h)
 					if t.Failed() {
 						return
 					}
 				}
 				table.Flush()
-				l.finish()
+				l.finish(table.Stats())
 				s := table.Stats()
 				if s.Packets != added || s.Live != 0 || s.Flows != uint64(len(l.first)) {
 					t.Errorf("totals %+v after %d packets in %d flows", s, added, len(l.first))
@@ -321,19 +502,26 @@ func TestAgainstLedger(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x06\x02\x01\x02\x50\x00\x00\x00\x06\x12\x02\x01\x50"))
 	f.Add([]byte("\xff\x00\x00\x11\x00\x01\x02\x50\x03\x00\x00\x01\x12\x02\x01\x50"))
+	cfg := NewDefaultConfig()
+	cfg.MaxFlows = 16
+	var record func(*Record)
+	table := NewTable(cfg, func(r *Record) { record(r) }) // one for all, since making one costs more than using it
 	f.Fuzz(func(t *testing.T, b []byte) {
-		cfg := NewDefaultConfig()
-		cfg.MaxFlows = 16
-		var told, bytes, live uint64
+		table.clock, table.behind, table.stats = 0, 0, Stats{}
+		var told, bytes, live, errors uint64
 		ended := map[uint64]bool{}
-		table := NewTable(cfg, func(r *Record) {
+		record = func(r *Record) {
+			errors += uint64(r.ICMPErrors)
+			if r.End < r.Start || r.Since < r.Start {
+				t.Errorf("times %d, %d, %d", r.Start, r.Since, r.End)
+			}
 			told += r.Src.Packets + r.Dst.Packets
 			bytes += r.Src.Bytes + r.Dst.Bytes
 			if ended[r.ID] {
 				t.Errorf("a record after the flow's end: %+v", r)
 			}
 			ended[r.ID] = r.Reason != Active
-		})
+		}
 		var added, length uint64
 		now := int64(time.Hour)
 		for ; len(b) >= 8; b = b[8:] {
@@ -349,10 +537,11 @@ func FuzzTable(f *testing.F) {
 			}
 			h := packet.Header{Time: now, WireLen: 60 + int(b[2]), Net: packet.NetIPv4, NetLen: int(b[2]), Proto: b[3], TTL: b[2],
 				TCPFlags: b[4], Seq: uint32(b[5]) << 24, PayloadLen: int(b[6]), ICMPType: b[4], ICMPCode: b[5] & 1,
-				SrcPort: uint16(b[5] & 3), DstPort: uint16(b[6] & 3), IPID: uint16(b[7] & 1), Fragment: b[7]&64 != 0, TCPOptions: b[:b[2]&7]}
+				SrcPort: uint16(b[5] & 3), DstPort: uint16(b[6] & 3), IPID: uint32(b[7] & 1), Fragment: b[7]&64 != 0,
+				MoreFrag: b[7]&16 != 0, FragLen: uint16(b[2]) << 6, TCPOptions: b[:b[2]&7], Payload: b[8:min(len(b), 80)]}
 			h.Src, h.Dst = [16]byte{15: b[5] >> 4}, [16]byte{15: b[6] >> 4}
 			if h.Fragment && b[7]&32 != 0 {
-				h.FragOff = 8
+				h.FragOff = uint16(b[4]) << 8
 			}
 			if b[7] > 250 {
 				h.Net, h.PayloadLen = uint16(b[3])<<8, int(b[2])
@@ -378,7 +567,7 @@ func FuzzTable(f *testing.F) {
 			}
 		}
 		table.Flush()
-		if s := table.Stats(); told != added || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 {
+		if s := table.Stats(); told != added || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 || s.ICMPErrors-s.ICMPLost != errors {
 			t.Errorf("%d packets of %d bytes added, %d of %d in records, stats %+v", added, length, told, bytes, s)
 		}
 	})

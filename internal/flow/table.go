@@ -6,28 +6,31 @@ import (
 	"math"
 	"math/bits"
 	"runtime"
+	"unsafe"
 
 	"github.com/monban/monban/internal/packet"
 )
 
 // key identifies a flow whichever side speaks: lo is the smaller end. zone tells
-// networks apart that use the same addresses, see docs/adr/0007-zones.md.
+// networks apart that use the same addresses, see docs/adr/0007-zones.md. It has no
+// gaps, so that two are compared word by word, without a call.
 type key struct {
 	lo, hi         [16]byte
-	zone           uint32
 	loPort, hiPort uint16
 	net            uint16
 	proto          uint8
+	_              uint8
+	zone           uint32
 }
 
 // side is what one end of a flow sent since the last record.
 type side struct {
 	bytes   uint64
-	frames  uint64
+	extra   uint32 // of whole frames, beyond bytes
 	packets uint32
-	retrans uint32
-	next    uint32 // next expected TCP sequence number, valid iff seqKnown
-	syn     uint32 // index of the stack facts in Table.stacks, 0 for none
+	next    uint32 // next expected TCP sequence number, valid iff known
+	retrans uint16
+	missing uint16 // bytes before next that were not seen
 	flags   uint8
 	ttlMin  uint8
 	ttlMax  uint8
@@ -38,9 +41,13 @@ type side struct {
 	known   bool // next is valid
 }
 
+// full is where a record is written before its time, so that no counter of a side
+// overflows.
+const full = 31 // bits
+
 // entry is one live flow. It holds no pointers, so that the garbage collector
-// never walks the slab. It is four cache lines long, and what every packet needs
-// is in the first three.
+// never walks the slab. It is four cache lines long: every packet needs the first
+// two, one with payload the third.
 type entry struct {
 	key       key
 	touched   uint32 // table clock of the last packet, seconds
@@ -48,24 +55,27 @@ type entry struct {
 	src       uint8 // which side is the initiator
 	lastData  uint8 // side of the last payload plus one
 	sizeCount uint8
-	guessed   bool
+	flood     uint8 // number of the flood that it may be a part of, plus one
 	closing   bool
 	noted     bool
-	live      bool
+	talks     bool // both ends have spoken, see [Table.talk]
+	_         uint8
 
-	side     [2]side // 0 is lo, 1 is hi
+	side [2]side // 0 is lo, 1 is hi
+
 	start    int64
 	since    int64   // first packet since the last record
 	message  int64   // start of the initiator's last message
 	mean, m2 float32 // Welford's running mean and squares of the message intervals, seconds
 	messages uint32
 	sizes    [4]int16
+	report   uint32 // table clock of the next report
+	due      uint32 // wheel slot holds the entry until then
+	hash     uint32
 
 	id          uint64
-	hash        uint32 // of the key, as in the index
-	report      uint32 // table clock of the next report
-	due         uint32 // wheel slot holds the entry until then
-	prev, next  int32  // neighbours in the wheel slot, -1 at the ends
+	prev, next  int32     // neighbours in the wheel slot, -1 at the ends
+	syn         [2]uint16 // of each side: index of the stack facts in Table.stacks, 0 for none
 	part        uint32
 	fragments   uint32
 	srcMAC      packet.MAC
@@ -75,8 +85,14 @@ type entry struct {
 	tunnel      uint16 // index in Table.tunnels, 0 for none
 	icmpType    uint8
 	icmpCode    uint8
+	guessed     bool
+	live        bool
+	overlaps    uint16 // fragments with bytes that were seen before, and
+	icmpErrors  uint16 // ICMP errors that speak of the flow, since the last record
+	errorType   uint8  // of the last of them
+	errorCode   uint8
 
-	_ [4]byte // to four cache lines
+	_ [8]byte // to four cache lines
 }
 
 const (
@@ -104,16 +120,30 @@ type Table struct {
 	idle, tcpIdle, interval, first uint32
 
 	stacks   []string // interned stack facts
-	stackIdx map[string]uint32
+	stackIdx map[string]uint16
+	floods   floods
+	births   queue // the latest flows
 	shown    [maxShown]shown
 	notes    map[int32]*Notes
 	tunnels  tunnels
-	names    []string // interface names
-	frags    [256]fragment
+	names    []string   // interface names
+	frags    *fragments // nil until one comes
+	adopted  uint64     // flows of fragments that all went to another
 	rec      Record
 	sizeBuf  [4]int64
 	stats    Stats
 	ahead    ahead
+}
+
+// OnFlood makes the table roll up floods, and hand what it has of them to emit, which
+// must not keep it. Without, every flow becomes a record.
+func (t *Table) OnFlood(emit func(*Flood)) {
+	t.floods.emit, t.floods.rate = emit, uint32(t.cfg.FloodRate)
+	if t.floods.rate > 0 {
+		for by := range t.floods.watched {
+			t.floods.watched[by] = make([]watch, 1<<watchBits)
+		}
+	}
 }
 
 // NewTable makes a table that hands every record to emit. The record is reused:
@@ -123,9 +153,10 @@ func NewTable(cfg Config, emit func(*Record)) *Table {
 		cfg: cfg, emit: emit,
 		idle: uint32(cfg.IdleTimeout.Seconds()), tcpIdle: uint32(cfg.TCPIdleTimeout.Seconds()),
 		interval: uint32(cfg.ReportInterval.Seconds()), first: uint32(cfg.FirstReport.Seconds()),
-		stacks: []string{""}, stackIdx: map[string]uint32{}, notes: map[int32]*Notes{},
+		stacks: []string{""}, stackIdx: map[string]uint16{}, notes: map[int32]*Notes{},
 	}
 	var b [24]byte
+	t.births = newQueue(1 << 12)
 	rand.Read(b[:])
 	for i := range t.seed {
 		t.seed[i] = binary.LittleEndian.Uint64(b[8*i:])
@@ -146,6 +177,7 @@ func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Live = int(t.used) - len(t.free)
 	s.Tunnels, s.Unnamed = max(len(t.tunnels.list)-1, 0), t.tunnels.unnamed
+	s.Flows -= t.adopted
 	return s
 }
 
@@ -159,7 +191,7 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 	slot = t.find(&l.key, l.hash)
 	if slot >= 0 {
 		e := t.at(slot)
-		if e.closing && h.Proto == packet.ProtoTCP && h.TCPFlags&(packet.SYN|packet.ACK|packet.RST) == packet.SYN {
+		if h.Proto == packet.ProtoTCP && h.TCPFlags&packet.SYN != 0 && e.reused(h, l.from) {
 			t.end(slot, Ended) // the ports are used again
 			slot = -1
 		}
@@ -168,6 +200,12 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 		slot = t.insert(&l.key, l.hash, h, l.from, iface)
 	}
 	t.count(slot, h, l.from)
+	if h.Fragment {
+		t.counted(slot, h, l)
+	}
+	if h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6 {
+		t.icmpError(h)
+	}
 	runtime.KeepAlive(t) // and with it the entries, which the collector does not know
 	return slot
 }
@@ -181,9 +219,19 @@ func (t *Table) Tick(now int64) {
 
 // Flush writes a record for every live flow and forgets them all.
 func (t *Table) Flush() {
+	t.endAll()
+	t.forgetFragments()
+}
+
+func (t *Table) endAll() {
 	for i := range t.used {
 		if t.at(i).live {
 			t.end(i, Forced)
+		}
+	}
+	for _, r := range t.floods.active {
+		if r != nil {
+			t.endFlood(r)
 		}
 	}
 }
@@ -240,7 +288,7 @@ func (t *Table) advance(ns int64) {
 		t.behind = 0
 	case t.clock-s > 60:
 		if t.behind++; t.behind > 100 {
-			t.Flush()
+			t.endAll()
 			t.stats.Resets++
 			t.clock, t.behind = s, 0
 		}
@@ -276,9 +324,6 @@ func (t *Table) keyOf(h *packet.Header, k *key) (from uint8) {
 			dp |= 0x100 // a code, not a type
 		}
 	}
-	if h.Fragment && h.FragOff == 0 {
-		*t.fragment(h) = fragment{h.Src, h.Dst, h.IPID, h.Proto, sp, dp}
-	}
 	if h.Src == h.Dst { // a host that talks to itself
 		k.lo, k.hi = h.Src, h.Dst
 		k.loPort, k.hiPort = min(sp, dp), max(sp, dp)
@@ -303,27 +348,6 @@ func less(a, b *[16]byte) bool {
 	return binary.BigEndian.Uint64(a[8:]) < binary.BigEndian.Uint64(b[8:])
 }
 
-// fragment remembers the ports of a datagram's first fragment for the others.
-type fragment struct {
-	src, dst [16]byte
-	id       uint16
-	proto    uint8
-	sp, dp   uint16
-}
-
-// fragment is where the datagram of h would be remembered.
-func (t *Table) fragment(h *packet.Header) *fragment {
-	return &t.frags[(h.IPID^uint16(h.Src[15])^uint16(h.Dst[15]))&255]
-}
-
-func (t *Table) fragmentPorts(h *packet.Header) (sp, dp uint16) {
-	f := t.fragment(h)
-	if f.id == h.IPID && f.proto == h.Proto && f.src == h.Src && f.dst == h.Dst {
-		return f.sp, f.dp
-	}
-	return 0, 0
-}
-
 // hash mixes the key by 64-bit multiply and fold, as wyhash does. The table's seed
 // is secret, or else who sends packets could choose keys that all collide.
 func (k *key) hash(seed *[3]uint64) uint64 {
@@ -342,6 +366,12 @@ func (k *key) id(start int64, number uint64) uint64 {
 	return mum(h^number, uint64(start)^0x8ebc6af09c88c6e3) | 1
 }
 
+// is reports whether two keys are equal.
+func (k *key) is(o *key) bool {
+	a, b := (*[5]uint64)(unsafe.Pointer(k)), (*[5]uint64)(unsafe.Pointer(o))
+	return (a[0]^b[0])|(a[1]^b[1])|(a[2]^b[2])|(a[3]^b[3])|(a[4]^b[4])|uint64(k.zone^o.zone) == 0
+}
+
 func mum(x, y uint64) uint64 {
 	hi, lo := bits.Mul64(x, y)
 	return hi ^ lo
@@ -354,7 +384,7 @@ func (t *Table) find(k *key, hash uint32) int32 {
 			return -1
 		}
 		if uint32(v>>32) == hash {
-			if s := int32(uint32(v)) - 1; t.at(s).key == *k {
+			if s := int32(uint32(v)) - 1; t.at(s).key.is(k) {
 				return s
 			}
 		}
@@ -403,7 +433,7 @@ func (t *Table) unplace(slot int32, hash uint32) {
 func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface int) int32 {
 	live := int(t.used) - len(t.free)
 	if live >= t.cfg.MaxFlows {
-		t.evict()
+		t.evict(h.Time)
 	} else if uint32(live) >= uint32(len(t.index))/2 {
 		t.resize(uint32(len(t.index)) * 2)
 	}
@@ -432,15 +462,18 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 	e.touched = t.clock
 	e.report = t.clock + min(t.first, unansweredQuiet)
 	t.place(slot, hash)
+	t.births.push(queued{slot, uint32(e.id)})
+	t.born(slot, e, h)
 	e.due = min(e.report, t.expiry(e))
 	t.link(slot, e)
 	t.stats.Flows++
 	return slot
 }
 
-// evict ends the least useful of a few flows: one that was never answered
-// before one that was, then the longest silent.
-func (t *Table) evict() {
+// evict ends the least useful flow of a few: one that never talked before one that did,
+// then the longest silent. Where all of those talk it takes the oldest of the latest
+// flows that does not: what talks must not go because of what does not.
+func (t *Table) evict(now int64) {
 	best, bestAge := int32(-1), uint32(0)
 	for seen := 0; seen < 8; {
 		if t.hand++; t.hand >= t.used {
@@ -452,20 +485,38 @@ func (t *Table) evict() {
 		}
 		seen++
 		age := t.clock - e.touched + 1
-		if !e.side[0].seen || !e.side[1].seen {
+		if !e.talks {
 			age += 1 << 20
 		}
 		if age > bestAge {
 			best, bestAge = t.hand, age
 		}
 	}
+	for bestAge < 1<<20 {
+		c, some := t.births.pop()
+		if !some {
+			break
+		}
+		if e := t.at(c.slot); e.live && uint32(e.id) == c.id && !e.talks {
+			best, bestAge = c.slot, 1<<20
+		}
+	}
 	t.stats.Evicted++
+	e := t.at(best)
+	if e.flood == 0 {
+		if r := t.crowded(e, now); r != nil {
+			r.pending++
+			e.flood = r.number + 1
+		}
+	}
 	t.end(best, Evict)
 }
 
 // expiry is the clock at which silence ends the flow.
 func (t *Table) expiry(e *entry) uint32 {
 	switch {
+	case e.flood != 0:
+		return e.touched + floodQuiet
 	case e.closing:
 		return e.touched + closedQuiet
 	case e.key.proto == packet.ProtoTCP && (e.key.net == packet.NetIPv4 || e.key.net == packet.NetIPv6):
@@ -512,7 +563,9 @@ func (t *Table) turn(now uint32) {
 	if now-t.clock > slots {
 		from = now - slots + 1
 	}
+	passed := now - t.clock
 	t.clock = now
+	t.watchFloods(passed)
 	for s := from; s <= now && s >= from; s++ {
 		for i := t.wheel[s%slots]; i >= 0; {
 			e := t.at(i)
@@ -523,6 +576,7 @@ func (t *Table) turn(now uint32) {
 			i = next
 		}
 	}
+	t.endFloods()
 }
 
 func (t *Table) due(slot int32, e *entry) {
@@ -534,7 +588,9 @@ func (t *Table) due(slot int32, e *entry) {
 		t.end(slot, reason)
 		return
 	}
-	if e.report <= t.clock {
+	if e.report <= t.clock && e.flood != 0 {
+		e.report = t.clock + floodQuiet // not before it is known what it is
+	} else if e.report <= t.clock {
 		// A flow that was answered waits for its ordinary first report, unless
 		// someone noted something that is worth telling now.
 		answered := e.side[0].seen && e.side[1].seen
@@ -551,7 +607,13 @@ func (t *Table) due(slot int32, e *entry) {
 // end writes the last record of a flow and frees its slot.
 func (t *Table) end(slot int32, reason EndReason) {
 	e := t.at(slot)
-	t.write(e, slot, reason)
+	if e.flood != 0 {
+		r := t.floods.active[e.flood-1]
+		t.fold(e, r)
+		r.pending--
+	} else {
+		t.write(e, slot, reason)
+	}
 	t.unlink(e)
 	t.unplace(slot, e.hash)
 	if e.noted {

@@ -2,61 +2,61 @@ package flow
 
 import (
 	"encoding/binary"
+	"math"
 	"strconv"
 
 	"github.com/monban/monban/internal/packet"
 )
 
-// tcpState is how far one end has come, in the terms of RFC 9293 where it has
-// them. Partial means data or an ACK without a handshake that we saw.
+// tcpState is how far one end has come. As in Zeek an end is established once a SYN of
+// each was seen, whether or not the last ACK of the handshake was. Partial means data or
+// an ACK without a handshake that we saw.
 type tcpState uint8
 
 const (
 	inactive tcpState = iota
 	partial
 	synSent
-	synAckSent
 	established
 	finSent
 	reset
+	finReset // reset after a FIN, which is orderly when the other end closes, too
 )
 
 // step moves the sender's state s and the other end's o by one segment.
-func step(s, o *side, flags uint8) {
+func step(s, o *side, flags uint8, data bool) {
 	switch {
 	case flags&packet.RST != 0:
-		if s.tcp != finSent || o.tcp != finSent {
+		switch {
+		case s.tcp != finSent && s.tcp != finReset:
 			s.tcp = reset
-		}
-	case flags&packet.SYN != 0 && flags&packet.ACK != 0:
-		if s.tcp == inactive || s.tcp == partial {
-			s.tcp = synAckSent
+		case o.tcp != finSent:
+			s.tcp = finReset
 		}
 	case flags&packet.SYN != 0:
-		if s.tcp == inactive {
+		switch {
+		case s.tcp != inactive && s.tcp != partial:
+		case flags&packet.ACK == 0 && o.tcp <= partial:
 			s.tcp = synSent
-		}
-	case flags&packet.FIN != 0:
-		if s.tcp != reset {
-			s.tcp = finSent
-		}
-		if o.tcp == synAckSent {
-			o.tcp = established
-		}
-	default:
-		switch s.tcp {
-		case inactive:
-			s.tcp = partial
-		case synSent:
-			if o.tcp >= synAckSent {
-				s.tcp = established
-			}
-		case synAckSent:
+		default: // an answer; or a SYN of each: simultaneous open, or captured in the wrong order
 			s.tcp = established
 		}
-		if o.tcp == synAckSent && s.tcp == established {
+		if o.tcp == synSent && s.tcp == established {
 			o.tcp = established
 		}
+	case flags&packet.FIN != 0:
+		if s.tcp < finSent {
+			s.tcp = finSent
+		}
+		if o.tcp == finReset {
+			o.tcp = finSent
+		}
+	case s.tcp != inactive:
+	case o.tcp == established:
+		s.tcp = established // its SYN escaped us
+	case o.tcp == synSent && !data: // a challenge ACK (RFC 5961) is no answer to a SYN
+	default:
+		s.tcp = partial
 	}
 }
 
@@ -66,15 +66,15 @@ func connState(o, r *side) string {
 	oQuiet := o.tcp == inactive || o.tcp == partial
 	rQuiet := r.tcp == inactive || r.tcp == partial
 	switch {
-	case r.tcp == reset:
+	case r.tcp >= reset:
 		switch {
-		case o.tcp == synSent || o.tcp == synAckSent || o.tcp == reset && !o.data && !r.data:
+		case o.tcp == synSent || o.tcp >= reset && !o.data && !r.data:
 			return "REJ"
 		case oQuiet:
 			return "RSTRH"
 		}
 		return "RSTR"
-	case o.tcp == reset:
+	case o.tcp >= reset:
 		if rQuiet {
 			return "RSTOS0"
 		}
@@ -99,9 +99,14 @@ func connState(o, r *side) string {
 	return "OTH"
 }
 
-// sequence counts the segment as a retransmission when it ends no later than
-// what its sender had sent before. A keep-alive repeats one byte on purpose.
-func sequence(s *side, h *packet.Header) {
+// sequence counts the segment as a retransmission when it carried nothing new. One that
+// fills a hole did: it was late, or lost before we saw it. Holes are remembered by their
+// length alone, up to 64 KiB, until the other end acknowledges what is beyond them. A
+// keep-alive, as a probe of a closed window, repeats one byte on purpose.
+func sequence(s, o *side, h *packet.Header) {
+	if h.TCPFlags&packet.ACK != 0 && h.Ack == o.next {
+		o.missing = 0
+	}
 	n := uint32(h.PayloadLen)
 	if h.TCPFlags&(packet.SYN|packet.FIN) != 0 {
 		n++
@@ -114,10 +119,51 @@ func sequence(s *side, h *packet.Header) {
 	case !s.known || h.TCPFlags&packet.SYN != 0 && h.Seq+1 != s.next && s.tcp <= synSent:
 		s.next, s.known = end, true
 	case int32(end-s.next) > 0:
+		if hole := h.Seq - s.next; int32(hole) > 0 {
+			s.missing = uint16(min(uint32(s.missing)+hole, math.MaxUint16))
+		}
 		s.next = end
 	case n == 1 && h.Seq == s.next-1 && h.TCPFlags&(packet.SYN|packet.FIN) == 0:
+	case n <= uint32(s.missing) && end != s.next:
+		s.missing -= uint16(n)
 	default:
 		s.retrans++
+	}
+}
+
+// reused reports whether a SYN begins another connection on the ports of e: after a
+// close; after the FIN of its sender, where the other direction is not seen; or with
+// another initial sequence number than the connection's, as Zeek has it. Only in a
+// connection that nobody answered a SYN stays an attempt of the same.
+func (e *entry) reused(h *packet.Header, from uint8) bool {
+	if h.TCPFlags&(packet.SYN|packet.ACK|packet.RST) != packet.SYN || h.FragOff != 0 {
+		return false
+	}
+	s := &e.side[from]
+	switch {
+	case e.closing:
+		return true
+	case !s.known || s.tcp == inactive || s.tcp == synSent:
+		return false
+	}
+	// What was sent since the first SYN is at most the bytes counted.
+	repeated := e.part == 0 && s.next-(h.Seq+1) <= uint32(s.bytes)
+	return !repeated
+}
+
+// begins corrects who began a flow of which we saw some packet before the handshake's,
+// as happens when two queues are captured.
+func (e *entry) begins(h *packet.Header, from uint8) {
+	if !e.guessed || e.part > 0 || e.sizeCount > 0 {
+		return
+	}
+	e.guessed = false
+	if h.TCPFlags&packet.ACK != 0 {
+		from = 1 - from
+	}
+	if e.src != from {
+		e.src = from
+		e.srcMAC, e.dstMAC = e.dstMAC, e.srcMAC
 	}
 }
 
@@ -204,7 +250,8 @@ func icmpReply(proto, ty, peer uint8) bool {
 // shown is a stack that an address showed in a role, and when a record said so.
 type shown struct {
 	addr      [16]byte
-	syn, at   uint32
+	at        uint32
+	syn       uint16
 	initiator bool
 }
 
@@ -215,8 +262,8 @@ const (
 
 // stackNews reports whether the stack of side i of a flow is worth telling: not
 // when its address showed the same one a short while ago.
-func (t *Table) stackNews(e *entry, s *side, i uint8) bool {
-	now := shown{e.key.lo, s.syn, t.clock, i == e.src}
+func (t *Table) stackNews(e *entry, i uint8) bool {
+	now := shown{e.key.lo, t.clock, e.syn[i], i == e.src}
 	if i == 1 {
 		now.addr = e.key.hi
 	}
@@ -241,7 +288,7 @@ func (e *entry) hashOf(i uint8) uint32 {
 // stackFacts interns what a SYN or SYN-ACK shows of its sender's TCP stack: the
 // options in order, their values where they are the stack's own choice, and the
 // window. At most maxStacks distinct ones are kept.
-func (t *Table) stackFacts(h *packet.Header) uint32 {
+func (t *Table) stackFacts(h *packet.Header) uint16 {
 	var buf [96]byte
 	b := buf[:0]
 	for o := h.TCPOptions; len(o) > 0 && len(b) < 72; {
@@ -284,7 +331,7 @@ func (t *Table) stackFacts(h *packet.Header) uint32 {
 	if len(t.stacks) >= maxStacks {
 		return 0
 	}
-	i := uint32(len(t.stacks))
+	i := uint16(len(t.stacks))
 	t.stacks = append(t.stacks, string(b))
 	t.stackIdx[t.stacks[i]] = i
 	return i

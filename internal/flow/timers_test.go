@@ -247,33 +247,6 @@ func TestNotesAreBounded(t *testing.T) {
 	}
 }
 
-func TestFragmentsJoinTheirDatagram(t *testing.T) {
-	table, got := collect(NewDefaultConfig())
-	for _, proto := range []uint8{packet.ProtoUDP, packet.ProtoICMP} {
-		whole := udp(0, client, server)
-		whole.Proto, whole.ICMPType = proto, 8
-		if proto == packet.ProtoICMP {
-			whole.SrcPort, whole.DstPort = 0, 0
-		}
-		first := *whole
-		first.Fragment, first.IPID = true, 77
-		later := first
-		later.FragOff, later.SrcPort, later.DstPort, later.ICMPType = 1480, 0, 0, 0
-		for _, h := range []*packet.Header{whole, &first, &later} {
-			table.Add(h, 0)
-		}
-	}
-	table.Flush()
-	if len(*got) != 2 {
-		t.Fatalf("%d flows, want 2: %+v", len(*got), *got)
-	}
-	for _, r := range *got {
-		if r.Src.Packets != 3 || r.Fragments != 2 {
-			t.Errorf("%+v", r)
-		}
-	}
-}
-
 // An attacker who fills the table must not push out conversations that were answered.
 func TestEvictionSparesTheAnswered(t *testing.T) {
 	cfg := NewDefaultConfig()

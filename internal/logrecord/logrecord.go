@@ -28,17 +28,6 @@ func Append[R any](records plog.LogRecordSlice, t *event.Table[R], time int64, r
 	return lr
 }
 
-// Read fills r from the attributes of lr. Attributes that the table does not
-// know stay in lr and are ignored.
-func Read[R any](lr plog.LogRecord, t *event.Table[R], r *R) {
-	var x value // one for all: as an interface each would be an allocation
-	next := 0
-	for k, v := range lr.Attributes().All() {
-		x.v = v
-		next = t.Set(r, k, &x, next)
-	}
-}
-
 // Put writes the fields with these keys of r to lr, and leaves all others of lr
 // as they are: for processors that add to a record.
 func Put[R any](lr plog.LogRecord, t *event.Table[R], r *R, keys ...string) {

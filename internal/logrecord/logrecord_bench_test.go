@@ -43,3 +43,17 @@ func BenchmarkRead(b *testing.B) {
 		logrecord.Read(lr, flow.Fields, &r)
 	}
 }
+
+func BenchmarkArena(b *testing.B) {
+	r := usual()
+	var a logrecord.Arena
+	b.ReportAllocs()
+	for i := 0; i < b.N; {
+		l := plog.NewLogRecordSlice()
+		l.EnsureCapacity(512)
+		for range 512 {
+			logrecord.AppendTo(&a, l, flow.Fields, r.End, r)
+			i++
+		}
+	}
+}

@@ -162,9 +162,6 @@ func network(h *Header, etherType uint16, b []byte, wire, layers int) Reason {
 			if len(b) < 2 {
 				return Truncated
 			}
-			if !surelyFrame(b[2:], wire-2) {
-				return opaque(h, b, wire)
-			}
 			return framed(h, b[2:], wire-2, layers+1)
 		default:
 			if etherType >= minEtherType {

@@ -413,6 +413,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(byte(0), uint16(9), build(f, ethernetLayer(layers.EthernetTypeQinQ), tag(7, layers.EthernetTypeDot1Q), tag(42, ether6), gopacket.Payload(ip6)))
 	f.Add(byte(0), uint16(0), build(f, ethernetLayer(layers.EthernetTypePPPoESession), gopacket.Payload(cat([]byte{0x11, 0, 0, 1, 0, 35, 0, 0x21}, ip4))))
+	addFrames(f, func(frame *Frame) {
+		for i, link := range links {
+			if link == frame.Link {
+				f.Add(byte(i), uint16(frame.WireLen-len(frame.Data)), frame.Data)
+			}
+		}
+	})
 	f.Fuzz(func(t *testing.T, link byte, more uint16, data []byte) {
 		frame := Frame{Data: data, WireLen: len(data) + int(more), Link: links[int(link)%len(links)]}
 		var d Decoder

@@ -384,6 +384,7 @@ func FuzzPcap(f *testing.F) {
 		f.Add(cat(p.header(), p.packet(1, 2, []byte("0123456789abcdef"), 60), p.packet(3, 4, nil, 0)))
 	}
 	f.Add(zipped(named('a', 1, 2)))
+	malformed(func(_ string, content []byte) { f.Add(content) })
 	f.Fuzz(readAll)
 }
 
@@ -393,5 +394,6 @@ func FuzzPcapng(f *testing.F) {
 		f.Add(cat(g.section(), g.iface(1, 5, g.option(2, []byte("eth0")), g.option(9, []byte{0x8a}), g.option(14, zero(8))),
 			g.block(99, zero(700)), g.packet(0, 7, []byte("x"), 1), g.block(blockStats, cat(zero(12), g.option(5, zero(8))))))
 	}
+	malformed(func(_ string, content []byte) { f.Add(content) })
 	f.Fuzz(readAll)
 }

@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // IP protocol numbers of IPv6 extension headers, and of what ends their chain.
 const (
@@ -30,13 +33,13 @@ func ipv4(h *Header, b []byte, wire int) Reason {
 	}
 	h.NetLen = total
 	h.DSCP = b[1] >> 2
-	h.IPID = binary.BigEndian.Uint16(b[4:])
+	h.IPID = uint32(binary.BigEndian.Uint16(b[4:]))
 	h.TTL, h.Proto = b[8], b[9]
 	h.Src[10], h.Src[11], h.Dst[10], h.Dst[11] = 0xff, 0xff, 0xff, 0xff
 	copy(h.Src[12:], b[12:16])
 	copy(h.Dst[12:], b[16:20])
 	if frag := binary.BigEndian.Uint16(b[6:]) & 0x3fff; frag != 0 {
-		h.Fragment, h.FragOff = true, frag<<3
+		h.Fragment, h.MoreFrag, h.FragOff, h.FragLen = true, frag&0x2000 != 0, frag<<3, uint16(total-head)
 	}
 	if len(b) < head {
 		return Truncated
@@ -80,7 +83,7 @@ func ipv6(h *Header, b []byte, wire int) Reason {
 	}
 	next := b[6]
 	size := int(binary.BigEndian.Uint16(b[4:]))
-	if size == 0 && next != extNone {
+	if size == 0 && (next == ProtoTCP || next == ProtoUDP || next == extHopByHop) {
 		size = wire - 40 // jumbogram, or segmentation offload
 	}
 	if size > wire-40 {
@@ -125,7 +128,9 @@ func ipv6(h *Header, b []byte, wire int) Reason {
 			off := binary.BigEndian.Uint16(b[2:])
 			h.Fragment = off&0xfff9 != 0 // neither offset nor more: an atomic fragment, which is whole
 			h.FragOff = off & 0xfff8
-			h.IPID = binary.BigEndian.Uint16(b[6:])
+			h.MoreFrag = off&1 != 0
+			h.FragLen = uint16(min(wire-size, math.MaxUint16))
+			h.IPID = binary.BigEndian.Uint32(b[4:])
 		}
 		next = b[0]
 		b, wire = b[size:], wire-size

@@ -69,7 +69,7 @@ type liveSource struct {
 
 	reading sync.Mutex // held by NextBatch and by Close
 	turn    int        // ring to begin with
-	lent    bool       // frames of the last batch may still be in use
+	lent    int        // calls for which frames may still be in use
 	checked time.Time
 
 	counting sync.Mutex // guards what Stats and Interfaces read, and sockets against closing
@@ -87,12 +87,9 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.closed.Load() {
-		for _, r := range s.rings {
-			r.unmap()
-		}
 		return 0, os.ErrClosed
 	}
-	s.lent = false
+	s.lent = max(s.lent-1, 0)
 	for _, r := range s.rings {
 		r.giveBack()
 	}
@@ -110,11 +107,22 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 		n, err = s.drain(frames)
 	}
 	if n > 0 {
-		s.lent = true
+		s.lent = Lent
 		s.count(frames[:n])
 		return n, nil // what is wrong with a socket is told when asked again
 	}
 	return 0, err
+}
+
+// full reports whether a ring has nothing left that the kernel could fill, since all
+// of it is in use: the next call gives some back.
+func (s *liveSource) full() bool {
+	for _, r := range s.rings {
+		if r.head-r.tail == r.blocks {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *liveSource) drain(frames []Frame) (n int, err error) {
@@ -155,7 +163,11 @@ func (s *liveSource) poll() error {
 		fds = append(fds, unix.PollFd{Fd: int32(m.fd), Events: unix.POLLIN})
 	}
 	fds = append(fds, unix.PollFd{Fd: int32(s.wake), Events: unix.POLLIN})
-	if _, err := unix.Poll(fds, int(idle/time.Millisecond)); err != nil && err != unix.EINTR {
+	wait := idle
+	if s.full() {
+		wait = 0
+	}
+	if _, err := unix.Poll(fds, int(wait/time.Millisecond)); err != nil && err != unix.EINTR {
 		return fmt.Errorf("live capture: poll: %w", err)
 	}
 	ringReady, socketReady := false, false
@@ -232,10 +244,18 @@ func (s *liveSource) Stats() Stats {
 // Progress is of no end.
 func (s *liveSource) Progress() (done, total int64) { return int64(s.bytes.Load()), 0 }
 
-// Close ends the capture. Frames that are still in use turn to zeros: their memory
-// is taken back by the next NextBatch, or else left to the process.
+// Close ends the capture. Frames that are still in use turn to zeros; a second Close
+// gives back their memory.
 func (s *liveSource) Close() error {
 	if s.closed.Swap(true) {
+		s.reading.Lock()
+		defer s.reading.Unlock()
+		for _, r := range s.rings {
+			r.unmap()
+		}
+		for _, m := range s.sockets {
+			m.close(false)
+		}
 		return nil
 	}
 	unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
@@ -245,11 +265,11 @@ func (s *liveSource) Close() error {
 	defer s.counting.Unlock()
 	for _, r := range s.rings {
 		r.account()
-		r.close(s.lent)
+		r.close(s.lent > 0)
 	}
 	for _, m := range s.sockets {
 		m.account()
-		m.close()
+		m.close(s.lent > 0)
 	}
 	unix.Close(s.wake)
 	return nil

@@ -23,17 +23,24 @@ const (
 // mirrorSocket takes one kind of copy: a UDP socket, or a raw one for GRE.
 type mirrorSocket struct {
 	Mirror
-	fd      int
-	raw4    bool // an IPv4 header stands before the data
-	data    []byte
+	fd   int
+	raw4 bool // an IPv4 header stands before the data
+
+	sets      [Lent]mirrorSet // that are fetched into in turn
+	at        int             // of the last fetch
+	used      bool            // frames of it were handed out
+	got, next int             // datagrams of it, and the first not taken yet
+
+	stats InterfaceStats
+	drops uint32 // as the kernel last told, which counts around
+}
+
+// mirrorSet is room for one fetch.
+type mirrorSet struct {
+	data    []byte // mapped, as the collector would reckon with all of it
 	control []byte
 	from    []unix.RawSockaddrInet6
-	vectors []unix.Iovec
 	headers []mmsghdr
-
-	got, next int // datagrams of the last fetch, and the first not taken yet
-	stats     InterfaceStats
-	drops     uint32 // as the kernel last told, which counts around
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -53,7 +60,7 @@ func openMirrors(c *MirrorConfig, bufferMiB int) ([]*mirrorSocket, error) {
 	open := func(m Mirror, family int) error {
 		s := &mirrorSocket{Mirror: m, fd: -1, stats: InterfaceStats{Name: "mirror " + m.String()}}
 		if err := s.open(family, c.Address, bufferMiB); err != nil {
-			s.close()
+			s.close(false)
 			return err
 		}
 		all = append(all, s)
@@ -86,7 +93,7 @@ func openMirrors(c *MirrorConfig, bufferMiB int) ([]*mirrorSocket, error) {
 	}
 	if len(errs) > 0 {
 		for _, s := range all {
-			s.close()
+			s.close(false)
 		}
 		return nil, errors.Join(errs...)
 	}
@@ -140,23 +147,35 @@ func (s *mirrorSocket) open(family int, address netip.Addr, bufferMiB int) (err 
 	case err != nil:
 		return fmt.Errorf("bind: %w", err)
 	}
-	s.data = make([]byte, mirrorBatch*mirrorBuffer)
-	s.control = make([]byte, mirrorBatch*mirrorSpace)
-	s.from = make([]unix.RawSockaddrInet6, mirrorBatch)
-	s.vectors = make([]unix.Iovec, mirrorBatch)
-	s.headers = make([]mmsghdr, mirrorBatch)
-	for i := range s.headers {
-		s.vectors[i].Base = &s.data[i*mirrorBuffer]
-		s.vectors[i].SetLen(mirrorBuffer)
-		h := &s.headers[i].Msghdr
-		h.Iov, h.Name, h.Control = &s.vectors[i], (*byte)(unsafe.Pointer(&s.from[i])), &s.control[i*mirrorSpace]
+	for i := range s.sets {
+		if err := s.sets[i].make(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *mirrorSet) make() (err error) {
+	m.data, err = unix.Mmap(-1, 0, mirrorBatch*mirrorBuffer, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return fmt.Errorf("mapping buffers: %w", err)
+	}
+	m.control = make([]byte, mirrorBatch*mirrorSpace)
+	m.from = make([]unix.RawSockaddrInet6, mirrorBatch)
+	m.headers = make([]mmsghdr, mirrorBatch)
+	vectors := make([]unix.Iovec, mirrorBatch)
+	for i := range m.headers {
+		vectors[i].Base = &m.data[i*mirrorBuffer]
+		vectors[i].SetLen(mirrorBuffer)
+		h := &m.headers[i].Msghdr
+		h.Iov, h.Name, h.Control = &vectors[i], (*byte)(unsafe.Pointer(&m.from[i])), &m.control[i*mirrorSpace]
 		h.SetIovlen(1)
 	}
 	return nil
 }
 
-// take fills frames with copies that have come. What it gave before may be written
-// over, except within one batch.
+// take fills frames with copies that have come. It fetches once at most in a call that
+// hands out any, so that a set is written over only when it is no more in use.
 func (s *mirrorSocket) take(frames []Frame, p *peers) (n int, err error) {
 	if s.next == s.got {
 		if err := s.fetch(); err != nil {
@@ -173,12 +192,16 @@ func (s *mirrorSocket) take(frames []Frame, p *peers) (n int, err error) {
 
 func (s *mirrorSocket) fetch() error {
 	s.next, s.got = 0, 0
-	for i := range s.headers {
-		h := &s.headers[i].Msghdr
+	if s.used {
+		s.at, s.used = (s.at+1)%len(s.sets), false
+	}
+	m := &s.sets[s.at]
+	for i := range m.headers {
+		h := &m.headers[i].Msghdr
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.SetControllen(mirrorSpace)
 	}
-	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.headers[0])), mirrorBatch, unix.MSG_DONTWAIT, 0, 0)
+	got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&m.headers[0])), mirrorBatch, unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:
 		s.got = int(got)
@@ -191,8 +214,9 @@ func (s *mirrorSocket) fetch() error {
 
 // frame describes the i-th datagram, and reports whether it is wanted.
 func (s *mirrorSocket) frame(f *Frame, i int, p *peers) bool {
-	h := &s.headers[i]
-	data := s.data[i*mirrorBuffer:][:h.size:h.size]
+	m := &s.sets[s.at]
+	h := &m.headers[i]
+	data := m.data[i*mirrorBuffer:][:h.size:h.size]
 	if s.raw4 {
 		head := 20
 		if len(data) > 0 {
@@ -203,13 +227,14 @@ func (s *mirrorSocket) frame(f *Frame, i int, p *peers) bool {
 		}
 		data = data[head:]
 	}
-	f.Peer = sender(&s.from[i])
+	f.Peer = sender(&m.from[i])
 	at, ok := p.find(f.Peer)
 	if !ok {
 		return false
 	}
 	s.stats.Packets++
-	f.Time = kernelTime(s.control[i*mirrorSpace:][:h.Controllen])
+	s.used = true
+	f.Time = kernelTime(m.control[i*mirrorSpace:][:h.Controllen])
 	f.Data, f.WireLen = data, len(data)
 	f.Interface, f.Link = at, s.link
 	return true
@@ -257,10 +282,17 @@ func (s *mirrorSocket) account() {
 	}
 }
 
-func (s *mirrorSocket) close() {
+// close ends the socket. Its buffers stay while they are lent.
+func (s *mirrorSocket) close(lent bool) {
 	if s.fd >= 0 {
 		unix.Close(s.fd)
 		s.fd = -1
+	}
+	for i := range s.sets {
+		if m := &s.sets[i]; !lent && m.data != nil {
+			unix.Munmap(m.data)
+			m.data = nil
+		}
 	}
 }
 

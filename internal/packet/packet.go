@@ -95,9 +95,11 @@ type Header struct {
 	TTL      uint8  // or hop limit
 	DSCP     uint8  // six bits
 	NetLen   int    // IP header and payload by the header's own length field (IPFIX octet count)
-	IPID     uint16 // IPv4 identification
+	IPID     uint32 // identification: 16 bits of IPv4, 32 of an IPv6 fragment
 	Fragment bool   // any fragment of a datagram
+	MoreFrag bool   // and not its last
 	FragOff  uint16 // in bytes; ports are valid only where it is 0
+	FragLen  uint16 // bytes of the datagram that the fragment carries; valid iff Fragment
 
 	// Valid iff Proto is TCP, UDP, UDP-Lite or SCTP and FragOff is 0.
 	SrcPort, DstPort uint16

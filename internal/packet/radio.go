@@ -22,7 +22,7 @@ const (
 func rareLink(link LinkType, h *Header, b []byte, wire int) Reason {
 	switch link {
 	case link80211:
-		return wifi(h, b, wire, false)
+		return wifi(h, b, wire, wifiForm{})
 	case linkRadiotap:
 		return radiotap(h, b, wire)
 	case linkPrism, linkAVS:
@@ -59,9 +59,15 @@ func rareLink(link LinkType, h *Header, b []byte, wire int) Reason {
 	return UnknownLink
 }
 
+// wifiForm says how a frame differs from how it was in the air.
+type wifiForm struct {
+	padded  bool // the header, to four bytes
+	swapped bool // the two bytes of frame control
+}
+
 // wifi decodes an IEEE 802.11 frame. Data that is encrypted is a packet from one
 // address to another all the same; beacons and acknowledgements are not.
-func wifi(h *Header, b []byte, wire int, padded bool) Reason {
+func wifi(h *Header, b []byte, wire int, form wifiForm) Reason {
 	const (
 		data, noData, qos                       = 2, 4, 8                // type, and bits of the subtype
 		toDS, fromDS, protected, order, isAMSDU = 1, 2, 0x40, 0x80, 0x80 // flags
@@ -69,8 +75,12 @@ func wifi(h *Header, b []byte, wire int, padded bool) Reason {
 	if len(b) < 2 {
 		return Truncated
 	}
-	sub, flags := b[0]>>4, b[1]
-	if b[0]&3 != 0 || b[0]>>2&3 != data || sub&noData != 0 {
+	control, flags := b[0], b[1]
+	if form.swapped {
+		control, flags = flags, control
+	}
+	sub := control >> 4
+	if control&3 != 0 || control>>2&3 != data || sub&noData != 0 {
 		return NoNetwork
 	}
 	head, amsdu := 24, false
@@ -86,7 +96,7 @@ func wifi(h *Header, b []byte, wire int, padded bool) Reason {
 			head += 4
 		}
 	}
-	if padded {
+	if form.padded {
 		head = (head + 3) &^ 3
 	}
 	if len(b) < head {
@@ -104,7 +114,7 @@ func wifi(h *Header, b []byte, wire int, padded bool) Reason {
 	h.SrcMAC, h.DstMAC, h.HasMAC = MAC(src), MAC(dst), true
 	later := b[22]&15 != 0 // number of the fragment
 	b, wire = b[head:], wire-head
-	if later || flags&protected != 0 && (len(b) < 3 || b[0] != 0xaa || b[1] != 0xaa || b[2] != 3) { // some drivers decrypt in place
+	if (later || flags&protected != 0) && (len(b) < 3 || b[0] != 0xaa || b[1] != 0xaa || b[2] != 3) { // some drivers decrypt in place
 		h.Net = NetWLAN
 		return opaque(h, b, wire)
 	}
@@ -135,7 +145,7 @@ func radiotap(h *Header, b []byte, wire int) Reason {
 	if flags&checksum != 0 {
 		b, wire = withoutTail(b, wire, 4)
 	}
-	return wifi(h, b, wire, flags&padding != 0)
+	return wifi(h, b, wire, wifiForm{padded: flags&padding != 0})
 }
 
 // radiotapFlags finds the flags in a header of fields that are there or not.
@@ -174,7 +184,7 @@ func wlanCapture(h *Header, b []byte, wire int) Reason {
 	if n < 8 || n > len(b) {
 		return Truncated
 	}
-	return wifi(h, b[n:], wire-n, false)
+	return wifi(h, b[n:], wire-n, wifiForm{})
 }
 
 // ppi passes a per-packet information header, whose payload is of any link type but

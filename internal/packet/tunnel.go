@@ -25,11 +25,13 @@ const (
 	L2TPv3               // Ethernet in IP or UDP; the id is the session's
 	GTPU                 // mobile networks; the id is the tunnel endpoint's (TEID)
 	PPTP                 // PPP in GRE; the id is the call's
+	Teredo               // IPv6 in UDP, through address translation
+	CAPWAP               // what a wireless controller and its access points exchange of their clients
 	tunnelKinds
 )
 
 var tunnelNames = [tunnelKinds]string{"", "gre", "gretap", "erspan1", "erspan2", "erspan3", "vxlan", "vxlan-gpe", "geneve", "tzsp",
-	"ipip", "6in4", "4in6", "ip6ip6", "l2tpv2", "l2tpv3", "gtp-u", "pptp"}
+	"ipip", "6in4", "4in6", "ip6ip6", "l2tpv2", "l2tpv3", "gtp-u", "pptp", "teredo", "capwap"}
 
 // String is the kind's name in records, "" for none.
 func (k TunnelKind) String() string { return tunnelNames[k] }
@@ -77,6 +79,7 @@ type inner struct {
 	vlan      uint16 // of the frame before a mirror took its tag off
 	kind      TunnelKind
 	form      form
+	swapped   bool // valid iff form is asWiFi: the two bytes of frame control
 	overlay   bool // id tells networks apart that may use the same addresses
 	cut       bool // a copy that may be shorter than the packet, which nothing says
 }
@@ -98,10 +101,10 @@ func (h *Header) mayWrap() bool {
 		return false
 	case ProtoUDP:
 		switch h.DstPort {
-		case portL2TP, portGTPU, portVXLAN, portVXLANGPE, portGeneve, portVXLANOld, portTZSP:
+		case portL2TP, portGTPU, portTeredo, portGREinUDP, portVXLAN, portVXLANGPE, portCAPWAP, portGeneve, portVXLANOld, portTZSP:
 			return !h.Fragment
 		}
-		return false
+		return (h.SrcPort == portTeredo || h.SrcPort == portCAPWAP) && !h.Fragment
 	case protoIPv4, protoIPv6, protoGRE, protoL2TP:
 		return true
 	}
@@ -207,7 +210,7 @@ func enter(h *Header, in *inner) Reason {
 	case asIP:
 		return rawIP(h, in.b, in.wire)
 	case asWiFi:
-		return wifi(h, in.b, in.wire, false)
+		return wifi(h, in.b, in.wire, wifiForm{swapped: in.swapped})
 	}
 	return network(h, in.etherType, in.b, in.wire, 0)
 }

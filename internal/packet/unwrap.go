@@ -14,8 +14,11 @@ const (
 
 	portL2TP     = 1701
 	portGTPU     = 2152
+	portTeredo   = 3544
+	portGREinUDP = 4754
 	portVXLAN    = 4789
 	portVXLANGPE = 4790
+	portCAPWAP   = 5247
 	portGeneve   = 6081
 	portVXLANOld = 8472 // Linux, before there was a number
 	portTZSP     = 37008
@@ -54,8 +57,20 @@ func look(h *Header, in *inner) verdict {
 		return in.tzsp()
 	case portGTPU:
 		return in.gtp()
+	case portL2TP:
+		return in.l2tp()
+	case portGREinUDP:
+		if in.gre() != opened {
+			return noTunnel
+		}
+		return opened
+	case portCAPWAP:
+		return in.capwap()
 	}
-	return in.l2tp()
+	if h.SrcPort == portCAPWAP {
+		return in.capwap()
+	}
+	return in.teredo()
 }
 
 // skip goes n bytes on and reports whether something is left.
@@ -219,8 +234,11 @@ func (in *inner) erspan3() verdict {
 
 // vxlan reads a header of RFC 7348, or with the group policy that Linux and others add.
 func (in *inner) vxlan() verdict {
-	const valid, policy = 0x08, 0x80
+	const valid, typed, policy = 0x08, 0x04, 0x80
 	b := in.b
+	if len(b) >= 8 && b[0] == valid|typed {
+		return in.vxlanGPE()
+	}
 	if len(b) < 8 || b[0]&^policy != valid || b[7] != 0 {
 		return noTunnel
 	}
@@ -235,7 +253,7 @@ func (in *inner) vxlan() verdict {
 }
 
 func (in *inner) vxlanGPE() verdict {
-	const valid, typed, oam = 0x08, 0x04, 0x01
+	const valid, typed = 0x08, 0x04
 	b := in.b
 	if len(b) < 8 || b[0] != valid|typed || b[1] != 0 || b[2] != 0 || b[7] != 0 {
 		return noTunnel
@@ -421,4 +439,54 @@ func (in *inner) l2tpSession() verdict {
 		}
 	}
 	return closed
+}
+
+// capwap reads the header before the frames of a wireless client (RFC 5415). Some
+// access points put the two bytes of 802.11's frame control the wrong way round.
+func (in *inner) capwap() verdict {
+	const native, fragment, keepAlive, unused, wifi = 1 << 8, 1 << 7, 1 << 3, 7, 1
+	b := in.b
+	if len(b) < 8 || b[0] != 0 || b[7]&7 != 0 {
+		return noTunnel
+	}
+	word := binary.BigEndian.Uint32(b)
+	head := int(word>>19&31) * 4
+	if head < 8 || word&(unused|keepAlive) != 0 {
+		return noTunnel
+	}
+	in.kind = CAPWAP
+	if word&fragment != 0 || !in.skip(head) {
+		return closed
+	}
+	if word&native == 0 {
+		return in.frame()
+	}
+	if word>>9&31 != wifi || len(in.b) < 2 {
+		return closed
+	}
+	in.form, in.swapped = asWiFi, in.b[0]&15 != 8 && in.b[1]&15 == 8
+	return opened
+}
+
+// teredo reads what may be before the IPv6 packet (RFC 4380). One of its addresses
+// must be of Teredo's own network, or of the link where it asks for a router.
+func (in *inner) teredo() verdict {
+	const authentication, origin, network = 1, 0, 0x20010000
+	in.kind = Teredo
+	if b := in.b; len(b) >= 4 && binary.BigEndian.Uint16(b) == authentication && !in.skip(13+int(b[2])+int(b[3])) {
+		return noTunnel
+	}
+	if b := in.b; len(b) >= 2 && binary.BigEndian.Uint16(b) == origin && !in.skip(8) {
+		return noTunnel
+	}
+	b := in.b
+	if !surelyIPv6(b, in.wire) || b[6] == extNone {
+		return noTunnel // or a bubble, which opens the way for others
+	}
+	for _, at := range [2]int{8, 24} {
+		if n := binary.BigEndian.Uint32(b[at:]); n == network || n>>16 == 0xfe80 {
+			return in.ip()
+		}
+	}
+	return noTunnel
 }

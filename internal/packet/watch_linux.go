@@ -65,9 +65,9 @@ func (r *ring) check() {
 }
 
 // again gives a ring on the interface if it is back, and otherwise r itself. What the
-// kernel still has of the old one is handed out first.
+// kernel still has of the old one is handed out first, and no more in use.
 func (r *ring) again(now time.Time, c LiveConfig) *ring {
-	if now.Sub(r.gone) < 4*blockTime || r.waiting() {
+	if now.Sub(r.gone) < 4*blockTime || r.waiting() || r.tail < r.head {
 		return r
 	}
 	r.close(false)

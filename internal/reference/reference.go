@@ -29,6 +29,7 @@ const Other = "other"
 func Events() []Event {
 	return []Event{
 		{flow.Fields.Describe(), "flows"},
+		{flow.Floods.Describe(), "floods"},
 		{app.Sightings.Describe(), "sightings"},
 		{device.Records.Describe(), "devices"},
 		{baseline.Statuses.Describe(), "baselines"},

@@ -98,7 +98,7 @@ func (e *Engine) Flow(r *flow.Record) {
 	rep.Packets += r.Src.Packets + r.Dst.Packets
 	rep.Bytes += r.Src.Bytes + r.Dst.Bytes
 	if r.Community != "" && len(rep.Community) < maxCommunity && !slices.Contains(rep.Community, r.Community) {
-		rep.Community = append(rep.Community, r.Community)
+		rep.Community = append(rep.Community, strings.Clone(r.Community)) // r's lies in the slab of many
 	}
 	for _, end := range [...]*flow.End{&r.Dst, &r.Src} {
 		who := end.Addr.String()

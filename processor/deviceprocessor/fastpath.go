@@ -1,13 +1,11 @@
 package deviceprocessor
 
 import (
-	"net/netip"
-
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/flow"
+	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/packet"
 )
 
@@ -39,59 +37,66 @@ const (
 	keyDevice       = "device.id"
 )
 
+// marks says where in a record stands what markFlow needs to know of it.
+type marks struct {
+	src, dst string // MAC addresses as written
+	known    bool   // somebody said already who an end is
+}
+
 // readFlow reads what identity needs of a flow, in one pass; decoding the whole
 // record takes about three times as long.
-func readFlow(lr plog.LogRecord, r *flow.Record) {
+func readFlow(lr plog.LogRecord, r *flow.Record) (has marks) {
 	*r = flow.Record{End: int64(lr.Timestamp())}
-	for k, v := range lr.Attributes().All() {
-		switch v.Type() {
-		case pcommon.ValueTypeStr:
-			switch k {
+	attrs := logrecord.Attrs(lr)
+	for i := range attrs {
+		a := &attrs[i]
+		if n, ok := a.Int(); ok {
+			switch a.Key() {
+			case keyPackets:
+				r.Src.Packets = uint64(n)
+			case keyPacketsBack:
+				r.Dst.Packets = uint64(n)
+			case keyFlags:
+				r.Src.Flags = uint8(n)
+			case keyFlagsBack:
+				r.Dst.Flags = uint8(n)
+			case keySourcePort:
+				r.Src.Port = uint16(n)
+			case keyDestPort:
+				r.Dst.Port = uint16(n)
+			case keyICMPType:
+				r.ICMPType = uint8(n)
+			case keyStart:
+				r.Start = n
+			case keyPart:
+				r.Part = uint32(n)
+			}
+		} else if s, ok := a.Str(); ok {
+			switch k := a.Key(); k {
 			case keySource:
-				r.Src.Addr, _ = netip.ParseAddr(v.Str())
+				r.Src.Addr = event.ParseAddr(s)
 			case keyDest:
-				r.Dst.Addr, _ = netip.ParseAddr(v.Str())
+				r.Dst.Addr = event.ParseAddr(s)
 			case keySourceMAC:
-				r.Src.MAC = packet.ParseMAC(v.Str())
+				r.Src.MAC, has.src = packet.ParseMAC(s), s
 			case keyDestMAC:
-				r.Dst.MAC = packet.ParseMAC(v.Str())
+				r.Dst.MAC, has.dst = packet.ParseMAC(s), s
 			case keyService:
-				r.Service = v.Str()
+				r.Service = s
 			case keyTransport:
-				switch v.Str() {
+				switch s {
 				case "tcp":
 					r.Proto = packet.ProtoTCP
 				case "udp":
 					r.Proto = packet.ProtoUDP
 				default:
-					flow.Fields.Set(r, k, text(v.Str()), 0)
+					flow.Fields.Set(r, k, text(s), 0)
 				}
+			case keySourceDevice, keySourceName, keySourceDomain, keyDestDevice, keyDestName, keyDestDomain:
+				has.known = true
 			}
-		case pcommon.ValueTypeInt:
-			switch k {
-			case keyPackets:
-				r.Src.Packets = uint64(v.Int())
-			case keyPacketsBack:
-				r.Dst.Packets = uint64(v.Int())
-			case keyFlags:
-				r.Src.Flags = uint8(v.Int())
-			case keyFlagsBack:
-				r.Dst.Flags = uint8(v.Int())
-			case keySourcePort:
-				r.Src.Port = uint16(v.Int())
-			case keyDestPort:
-				r.Dst.Port = uint16(v.Int())
-			case keyICMPType:
-				r.ICMPType = uint8(v.Int())
-			case keyStart:
-				r.Start = v.Int()
-			case keyPart:
-				r.Part = uint32(v.Int())
-			}
-		case pcommon.ValueTypeBool:
-			if k == keyGuessed {
-				r.Guessed = v.Bool()
-			}
+		} else if t, ok := a.Bool(); ok && a.Key() == keyGuessed {
+			r.Guessed = t
 		}
 	}
 	if r.Src.Addr.IsValid() {
@@ -99,10 +104,32 @@ func readFlow(lr plog.LogRecord, r *flow.Record) {
 			r.Net = packet.NetIPv4
 		}
 	}
+	return has
 }
 
-// markFlow writes what the inventory said of the two ends.
-func markFlow(lr plog.LogRecord, r *flow.Record) {
+// markFlow writes what the inventory said of the two ends. A MAC address that is
+// the device's id is not said twice: it becomes the id.
+func markFlow(arena *logrecord.Arena, lr plog.LogRecord, r *flow.Record, has marks) {
+	if has.known {
+		again(lr, r)
+		return
+	}
+	for _, x := range [...]struct{ key, value, macKey, mac string }{
+		{keySourceDevice, r.Src.Device, keySourceMAC, has.src}, {keySourceName, r.Src.DeviceName, "", ""}, {keySourceDomain, r.Src.Domain, "", ""},
+		{keyDestDevice, r.Dst.Device, keyDestMAC, has.dst}, {keyDestName, r.Dst.DeviceName, "", ""}, {keyDestDomain, r.Dst.Domain, "", ""},
+	} {
+		switch {
+		case x.value == "":
+		case x.value == x.mac:
+			arena.Rename(lr, x.macKey, x.key)
+		default:
+			arena.Add(lr, x.key, x.value)
+		}
+	}
+}
+
+// again is markFlow for a record in which an end has a device already.
+func again(lr plog.LogRecord, r *flow.Record) {
 	m := lr.Attributes()
 	for _, x := range [...]struct{ key, value string }{
 		{keySourceDevice, r.Src.Device}, {keySourceName, r.Src.DeviceName}, {keySourceDomain, r.Src.Domain},
@@ -112,7 +139,6 @@ func markFlow(lr plog.LogRecord, r *flow.Record) {
 			m.PutStr(x.key, x.value)
 		}
 	}
-	// A MAC address that is the device's id need not be said twice.
 	if id := r.Src.Device; id != "" && id == r.Src.MAC.String() {
 		m.Remove(keySourceMAC)
 	}

@@ -33,6 +33,7 @@ type deviceProcessor struct {
 	inventory *device.Inventory
 	keeper    *keep.Keeper
 	stopped   bool
+	arena     logrecord.Arena
 	flow      flow.Record         // scratch
 	seen      app.Sighting        // scratch
 	observer  pcommon.Resource    // of the last batch, for what is told at the end
@@ -121,9 +122,9 @@ func (p *deviceProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) error
 			for _, lr := range sl.LogRecords().All() {
 				switch lr.EventName() {
 				case flow.Fields.Name:
-					readFlow(lr, &p.flow)
+					has := readFlow(lr, &p.flow)
 					p.append(p.inventory.Flow(&p.flow))
-					markFlow(lr, &p.flow)
+					markFlow(&p.arena, lr, &p.flow, has)
 				case app.Sightings.Name:
 					p.seen = app.Sighting{Time: int64(lr.Timestamp())}
 					logrecord.Read(lr, app.Sightings, &p.seen)

@@ -22,6 +22,7 @@ type batch struct {
 	version  string
 	send     func(plog.Logs)
 
+	arena   logrecord.Arena
 	logs    plog.Logs
 	records plog.LogRecordSlice
 	open    bool
@@ -49,7 +50,7 @@ func add[R any](b *batch, table *event.Table[R], t int64, r *R) {
 	if !b.open {
 		b.begin()
 	}
-	logrecord.Append(b.records, table, t, r)
+	logrecord.AppendTo(&b.arena, b.records, table, t, r)
 	if b.records.Len() >= batchSize {
 		b.flush()
 	}

@@ -90,6 +90,10 @@ type Config struct {
 	// FirstReport is how soon it is reported for the first time.
 	FirstReport time.Duration `mapstructure:"first_report"`
 
+	// FloodRate is how many new flows a second to or from one address, of which nothing
+	// comes, are a flood and rolled up; 0 makes a record of each.
+	FloodRate int `mapstructure:"flood_rate"`
+
 	// CommunityID computes the Community ID of each record.
 	CommunityID bool `mapstructure:"community_id"`
 
@@ -168,6 +172,7 @@ func createDefaultConfig() component.Config {
 		TCPIdleTimeout: f.TCPIdleTimeout,
 		ReportInterval: f.ReportInterval,
 		FirstReport:    f.FirstReport,
+		FloodRate:      f.FloodRate,
 		CommunityID:    f.CommunityID,
 		Tunnels:        true,
 		SeparateVLANs:  f.SeparateVLANs,
@@ -274,6 +279,7 @@ func (c *Config) flow() flow.Config {
 		TCPIdleTimeout: c.TCPIdleTimeout,
 		ReportInterval: c.ReportInterval,
 		FirstReport:    c.FirstReport,
+		FloodRate:      c.FloodRate,
 		CommunityID:    c.CommunityID,
 		SeparateVLANs:  c.SeparateVLANs,
 	}

@@ -18,9 +18,6 @@ const (
 // meter makes records of packets. One goroutine uses it; totals may be asked for
 // by any.
 type meter struct {
-	decoder   packet.Decoder
-	headers   [flow.Ahead]packet.Header
-	ifaces    [flow.Ahead]int
 	table     *flow.Table
 	inspector *app.Inspector
 	out       *batch
@@ -47,11 +44,11 @@ type totals struct {
 
 func newMeter(cfg *Config, out *batch) *meter {
 	m := &meter{out: out, source: cfg.source()}
-	m.decoder.KeepTunnels = !cfg.Tunnels
 	m.table = flow.NewTable(cfg.flow(), func(r *flow.Record) {
 		r.Service = app.Service(r)
 		add(out, flow.Fields, r.End, r)
 	})
+	m.table.OnFlood(func(f *flow.Flood) { add(out, flow.Floods, f.End, f) })
 	m.inspector = app.NewInspector(cfg.sightings(), func(s *app.Sighting) {
 		add(out, app.Sightings, s.Time, s)
 	})
@@ -70,47 +67,39 @@ func (m *meter) setInterfaces(all []packet.Interface) {
 
 // add meters the packets of one read, some at a time, so that the table can look
 // ahead.
-func (m *meter) add(frames []packet.Frame) {
-	for len(frames) > 0 {
-		n := min(len(frames), flow.Ahead)
-		m.some(frames[:n])
-		frames = frames[n:]
+func (m *meter) add(p *parcel) {
+	if p.interfaces != nil {
+		m.setInterfaces(p.interfaces)
 	}
-}
-
-func (m *meter) some(frames []packet.Frame) {
-	n := 0
-	for i := range frames {
-		f := &frames[i]
-		m.now.bytes += uint64(f.WireLen)
-		m.now.last = max(m.now.last, f.Time)
-		if f.Time < m.now.first || m.now.packets == 0 {
-			m.now.first = f.Time
+	if p.packets > 0 {
+		if p.first < m.now.first || m.now.packets == 0 {
+			m.now.first = p.first
 		}
-		m.now.packets++
-		if why := m.decoder.Decode(f, &m.headers[n]); why != packet.OK {
-			m.now.refused[why]++
-			continue
+		m.now.last = max(m.now.last, p.last)
+		m.now.packets += p.packets
+		m.now.tunnels = p.tunnels
+		m.now.bytes += p.bytes
+		for why, n := range p.refused {
+			m.now.refused[why] += n
 		}
-		m.ifaces[n] = f.Interface
-		n++
 	}
-	headers := m.headers[:n]
-	m.table.Expect(headers)
-	for i := range headers {
-		h, iface := &headers[i], m.ifaces[i]
-		slot := m.table.Add(h, iface)
-		name := ""
-		if len(m.names) > 1 {
-			name = m.names[iface]
+	for from := 0; from < p.n; from += flow.Ahead {
+		to := min(from+flow.Ahead, p.n)
+		m.table.Expect(p.headers[from:to])
+		for i := from; i < to; i++ {
+			h, iface := &p.headers[i], int(p.from[i])
+			slot := m.table.Add(h, iface)
+			name := ""
+			if len(m.names) > 1 {
+				name = m.names[iface]
+			}
+			m.inspector.Packet(h, name, m.table, slot)
 		}
-		m.inspector.Packet(h, name, m.table, slot)
 	}
 }
 
 // publish lets others see the totals.
 func (m *meter) publish(interfaces []packet.InterfaceStats) {
-	m.now.tunnels = m.decoder.Stats()
 	m.now.flow, m.now.app = m.table.Stats(), m.inspector.Stats()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,6 +130,9 @@ func (m *meter) capture(now time.Time, final bool) {
 		Time: t.last, Source: m.source, First: t.first, Last: t.last,
 		Packets: t.packets, Bytes: t.bytes, Final: final,
 		Flows: t.flow.Flows, Records: t.flow.Records, Evicted: t.flow.Evicted,
+		Fragments: t.flow.Fragments.Packets, Orphans: t.flow.Fragments.Orphans,
+		Overlaps: t.flow.Fragments.Overlapping, Incomplete: t.flow.Fragments.Incomplete,
+		ICMPErrors: t.flow.ICMPErrors, ICMPLost: t.flow.ICMPLost,
 		Sightings: t.app.Sightings, Suppressed: t.app.Suppressed,
 		Warnings: append([]string(nil), m.warnings...),
 	}

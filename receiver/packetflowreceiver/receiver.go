@@ -24,11 +24,12 @@ import (
 )
 
 const (
-	framesAtOnce = 256
-	captureEvery = time.Minute      // how often a live source says how it fares
-	statsEvery   = time.Second      // how often the kernel is asked for its counters
-	complainEach = 10 * time.Second // about what is behind a live source
-	patience     = time.Second      // a read may take this long to notice a shutdown
+	framesAtOnce   = 256
+	batchesWaiting = 2                // between the meter and what is behind
+	captureEvery   = time.Minute      // how often a live source says how it fares
+	statsEvery     = time.Second      // how often the kernel is asked for its counters
+	complainEach   = 10 * time.Second // about what is behind a live source
+	patience       = time.Second      // a read may take this long to notice a shutdown
 )
 
 type flowReceiver struct {
@@ -50,6 +51,9 @@ type flowReceiver struct {
 	ctx    context.Context    // not Start's: it lasts until the last record is handed on
 	done   chan struct{}      // closed by run; nil when not started
 	once   sync.Once
+
+	batches  chan plog.Logs // to the goroutine that hands on
+	refusing atomic.Bool    // failed is set
 
 	failed     error // of what is behind; a file source stops at the first
 	outages    outages
@@ -102,6 +106,7 @@ func (r *flowReceiver) Start(_ context.Context, host component.Host) error {
 	r.host = host
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.done = make(chan struct{})
+	r.batches = make(chan plog.Logs, batchesWaiting)
 	go r.run()
 	return nil
 }
@@ -130,7 +135,9 @@ func (r *flowReceiver) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// run is the one goroutine that reads, meters and hands on.
+// run meters what is read until the end. Three goroutines share the work, so that two
+// cores are used, and each does its part in order: one reads and decodes, this one
+// meters and makes the records, and one hands them on.
 func (r *flowReceiver) run() {
 	defer close(r.done)
 	defer r.cancel()
@@ -138,16 +145,26 @@ func (r *flowReceiver) run() {
 	if r.cfg.Progress == progressAuto {
 		bar = progress.Start(os.Stderr, r.sample)
 	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for logs := range r.batches {
+			r.handOn(logs)
+		}
+	}()
 	err := r.read()
 	r.meter.publish(r.source.Stats().Interfaces)
 	r.source.Close()
+	r.source.Close() // none of its frames is in use now
 	r.log.Debug("source ended", zap.Error(err), zap.Uint64("packets", r.meter.totals().packets))
-	if r.failed == nil {
+	if !r.refusing.Load() {
 		r.meter.table.Flush()
 		r.meter.publish(nil)
 		r.meter.capture(r.clock(), true)
 		r.out.flush()
 	}
+	close(r.batches)
+	<-sent
 	bar.Stop()
 	switch {
 	case r.quit.Load(): // Shutdown returns what went wrong
@@ -163,12 +180,35 @@ func (r *flowReceiver) run() {
 // read meters everything up to the end of the source, which gives nil, or until a
 // shutdown or an error.
 func (r *flowReceiver) read() error {
-	frames := make([]packet.Frame, framesAtOnce)
+	free, full := make(chan *parcel, packet.Lent), make(chan *parcel, packet.Lent)
+	for range packet.Lent {
+		free <- new(parcel)
+	}
+	go func() {
+		defer close(full)
+		in := reader{source: r.source}
+		in.decoder.KeepTunnels = !r.cfg.Tunnels
+		for p := range free {
+			in.read(p)
+			full <- p
+			var damage *packet.FileError
+			if p.err != nil && !errors.As(p.err, &damage) {
+				return
+			}
+		}
+	}()
+	defer func() {
+		close(free)
+		for range full { // nobody reads when the source is closed
+		}
+	}()
 	asked, told := time.Now(), time.Now()
 	var wrong error // with the last damaged file
-	known := 0
-	for !r.quit.Load() {
-		n, err := r.source.NextBatch(frames)
+	for p := range full {
+		if r.quit.Load() {
+			break
+		}
+		err := p.err
 		var damage *packet.FileError
 		switch {
 		case err == nil:
@@ -176,6 +216,7 @@ func (r *flowReceiver) read() error {
 			wrong = err
 			r.log.Warn("A capture file is damaged; what was read before the damage is metered", zap.Error(err))
 			r.meter.warn(err.Error())
+			free <- p
 			continue
 		case errors.Is(err, io.EOF):
 			if wrong != nil && r.meter.now.packets == 0 {
@@ -189,14 +230,9 @@ func (r *flowReceiver) read() error {
 			r.meter.warn(err.Error())
 			return err
 		}
-		for _, f := range frames[:n] {
-			if f.Interface >= known {
-				all := r.source.Interfaces()
-				known = len(all)
-				r.meter.setInterfaces(all)
-			}
-		}
-		r.meter.add(frames[:n])
+		r.meter.add(p)
+		n := p.packets
+		free <- p
 		if r.live {
 			now := time.Now()
 			if n == 0 {
@@ -215,7 +251,7 @@ func (r *flowReceiver) read() error {
 			if r.out.stale(now) {
 				r.out.flush()
 			}
-		} else if r.failed != nil {
+		} else if r.refusing.Load() {
 			return nil
 		}
 		r.meter.publish(nil)
@@ -239,9 +275,12 @@ func (r *flowReceiver) clock() time.Time {
 	return time.Time{}
 }
 
-// send hands a batch on, once. A file source stops at the first refusal, a live one
+// send gives a batch to the goroutine that hands it on.
+func (r *flowReceiver) send(logs plog.Logs) { r.batches <- logs }
+
+// handOn hands a batch on, once. A file source stops at the first refusal, a live one
 // goes on and complains now and then.
-func (r *flowReceiver) send(logs plog.Logs) {
+func (r *flowReceiver) handOn(logs plog.Logs) {
 	if r.failed != nil {
 		return
 	}
@@ -254,6 +293,7 @@ func (r *flowReceiver) send(logs plog.Logs) {
 	}
 	if !r.live {
 		r.failed = err
+		r.refusing.Store(true)
 		return
 	}
 	r.refused += n

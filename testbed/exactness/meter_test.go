@@ -61,7 +61,8 @@ type talk struct {
 
 	// What explains differences, by a second look at each packet.
 	fragments, badSum, big uint64
-	answered               bool // the first packet was an answer: SYN-ACK
+	cut                    uint64 // by a snap length
+	answered               bool   // the first packet was an answer: SYN-ACK
 }
 
 // metered is a capture as we see it.
@@ -69,33 +70,20 @@ type metered struct {
 	talks            map[key]*talk
 	packets, refused uint64 // read, and not decoded
 	inFlows          uint64
+	opened           uint64 // packets in tunnels
 	reasons          map[string]uint64
 	damaged          error
-	wrapped          bool // some frames are in an encapsulation that is not looked into
-}
-
-// wrappers are EtherTypes of link encapsulations: 802.1ah, FabricPath, VN-Tag.
-var wrappers = map[uint16]bool{0x88e7: true, 0x8903: true, 0x8926: true}
-
-// tunnels are conversations that carry others: IP in IP, IPv6 in IP, GRE, VXLAN, GTP, CAPWAP.
-func (k key) tunnel() bool {
-	port := func(p uint16) bool { return k.lo.port == p || k.hi.port == p }
-	return k.proto == 4 || k.proto == 41 || k.proto == 47 ||
-		k.proto == packet.ProtoUDP && (port(4789) || port(2152) || port(5246) || port(5247))
-}
-
-func (m *metered) tunnel() bool {
-	for k := range m.talks {
-		if k.tunnel() {
-			return true
-		}
-	}
-	return m.wrapped
 }
 
 // meter runs a capture through our packages, as the receiver does. A file that is no
 // capture gives nil.
 func meter(t *testing.T, path string, icmp func(proto, ty, code uint8) uint16, sctpPorts bool) *metered {
+	t.Helper()
+	return meterWith(t, packet.Decoder{}, path, icmp, sctpPorts)
+}
+
+// meterWith is meter with a decoder that may leave tunnels closed.
+func meterWith(t *testing.T, d packet.Decoder, path string, icmp func(proto, ty, code uint8) uint16, sctpPorts bool) *metered {
 	t.Helper()
 	source, err := packet.OpenFiles(path)
 	if err != nil {
@@ -121,7 +109,6 @@ func meter(t *testing.T, path string, icmp func(proto, ty, code uint8) uint16, s
 	table := flow.NewTable(cfg, func(r *flow.Record) {
 		m.inFlows += r.Src.Packets + r.Dst.Packets
 		if !r.IsIP() {
-			m.wrapped = m.wrapped || wrappers[r.Net]
 			return
 		}
 		k, swapped := fold(r.Proto, end{r.Src.Addr, r.Src.Port}, end{r.Dst.Addr, r.Dst.Port}, r.ICMPType, r.ICMPCode)
@@ -146,7 +133,6 @@ func meter(t *testing.T, path string, icmp func(proto, ty, code uint8) uint16, s
 		c.hi.add(d)
 	})
 	facts := map[key]*talk{}
-	var d packet.Decoder
 	var h packet.Header
 	frames := make([]packet.Frame, 256)
 	for {
@@ -186,15 +172,19 @@ func meter(t *testing.T, path string, icmp func(proto, ty, code uint8) uint16, s
 			if h.Fragment {
 				c.fragments++
 			}
+			if len(f.Data) < f.WireLen {
+				c.cut++
+			}
 			if len(f.Data) >= f.WireLen && badChecksum(f.Data, &h) {
 				c.badSum++
 			}
 		}
 	}
+	m.opened = d.Stats().Opened
 	table.Flush()
 	for k, f := range facts {
 		if c := m.talks[k]; c != nil {
-			c.fragments, c.badSum, c.big, c.answered = f.fragments, f.badSum, f.big, f.answered
+			c.fragments, c.badSum, c.big, c.cut, c.answered = f.fragments, f.badSum, f.big, f.cut, f.answered
 		}
 	}
 	return m

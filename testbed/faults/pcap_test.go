@@ -26,7 +26,19 @@ func mac(kind byte, i int) [6]byte {
 	return [6]byte{kind, 0x1e, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}
 }
 
-// frame adds an IPv4 packet and lets a millisecond pass.
+// raw adds a frame of which wire bytes were on the wire, and lets a millisecond pass.
+func (p *pcap) raw(b []byte, wire int) {
+	var h []byte
+	for _, v := range []uint32{uint32(p.at / 1e9), uint32(p.at % 1e9), uint32(len(b)), uint32(wire)} {
+		h = binary.LittleEndian.AppendUint32(h, v)
+	}
+	p.Write(h)
+	p.Write(b)
+	p.at += 1e6
+	p.packets++
+}
+
+// frame adds an IPv4 packet.
 func (p *pcap) frame(from [6]byte, proto byte, src, dst [4]byte, payload []byte) {
 	b := append([]byte{0, 0x11, 0x22, 0x33, 0x44, 0x55}, from[:]...)
 	b = append(b, 8, 0, 0x45, 0)
@@ -34,14 +46,7 @@ func (p *pcap) frame(from [6]byte, proto byte, src, dst [4]byte, payload []byte)
 	b = append(b, 0, 1, 0, 0, 64, proto, 0, 0)
 	b = append(append(b, src[:]...), dst[:]...)
 	b = append(b, payload...)
-	var h []byte
-	for _, v := range []uint32{uint32(p.at / 1e9), uint32(p.at % 1e9), uint32(len(b)), uint32(len(b))} {
-		h = binary.LittleEndian.AppendUint32(h, v)
-	}
-	p.Write(h)
-	p.Write(b)
-	p.at += 1e6
-	p.packets++
+	p.raw(b, len(b))
 }
 
 // syn adds a connection attempt.

@@ -1,0 +1,37 @@
+package flow
+
+import (
+	"net/netip"
+
+	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/packet"
+)
+
+// Floods is the one definition of a flood event.
+var Floods = event.NewTable("network.flood", "Many new flows of which nothing came, rolled up since the flood's last record. No network.flow record tells of their packets.", []event.Field[Flood]{
+	event.Custom("flood.id", "keyword", "Id that all records of one flood share, 16 hexadecimal digits",
+		func(f *Flood) string { return ID(f.ID) }, func(f *Flood, s string) { f.ID = parseID(s) }),
+	event.Text("flood.state", "begun, active, or ended", func(f *Flood) *FloodState { return &f.State }),
+	event.Address("source.address", "Who sends, where it is one that floods many", func(f *Flood) *netip.Addr { return &f.Source }),
+	event.Address("destination.address", "Who is flooded; absent with source.address when it is neither one sender nor one receiver", func(f *Flood) *netip.Addr { return &f.Destination }),
+	event.Custom("flow.src_mac", "keyword", "Who sends, where the flood is not IP", func(f *Flood) string { return f.SourceMAC.String() }, func(f *Flood, s string) { f.SourceMAC = packet.ParseMAC(s) }),
+	event.Custom("flow.dst_mac", "keyword", "Who is flooded, where it is not IP", func(f *Flood) string { return f.DestinationMAC.String() }, func(f *Flood, s string) { f.DestinationMAC = packet.ParseMAC(s) }),
+	event.Number("destination.port", "", "Destination port, when it is only one", func(f *Flood) *uint16 { return &f.Port }),
+	event.Custom("network.transport", "keyword", "Transport protocol, or the link payload's name when not IP", (*Flood).Transport, (*Flood).setTransport),
+	event.Number("flood.flows", "{flow}", "Flows rolled up", func(f *Flood) *uint64 { return &f.Flows }),
+	event.Number("flow.io.packets", "{packet}", "Their packets from who floods", func(f *Flood) *uint64 { return &f.Packets }),
+	event.Number("flow.io.bytes", "By", "Their bytes from who floods, IP header and payload", func(f *Flood) *uint64 { return &f.Bytes }),
+	event.Number("flow.io.layer2_bytes", "By", "The same, whole frames", func(f *Flood) *uint64 { return &f.Frames }),
+	event.Number("flow.reverse.io.packets", "{packet}", "Their packets from who is flooded", func(f *Flood) *uint64 { return &f.ReversePackets }),
+	event.Number("flow.reverse.io.bytes", "By", "Their bytes from who is flooded", func(f *Flood) *uint64 { return &f.ReverseBytes }),
+	event.Number("flow.reverse.io.layer2_bytes", "By", "The same, whole frames", func(f *Flood) *uint64 { return &f.ReverseFrames }),
+	event.Instant("flood.start", "When the flood was noticed", func(f *Flood) *int64 { return &f.Start }),
+	event.Instant("flow.part_start", "First packet counted in this record", func(f *Flood) *int64 { return &f.Since }),
+	event.Number("flow.part", "", "Number of the record within its flood, from 0", func(f *Flood) *uint32 { return &f.Part }),
+	event.Number("flood.source.count", "{address}", "Distinct senders over the whole flood, estimated", func(f *Flood) *uint64 { return &f.Sources }),
+	event.Number("flood.destination.count", "{address}", "Distinct receivers over the whole flood, estimated", func(f *Flood) *uint64 { return &f.Destinations }),
+	event.Number("flood.port.count", "{port}", "Distinct destination ports over the whole flood", func(f *Flood) *int { return &f.Ports }),
+	event.Number("flood.source.prefix.count", "{prefix}", "Prefixes (/16 of IPv4, /32 of IPv6) that the packets of this record came from", func(f *Flood) *int { return &f.PrefixCount }),
+	event.Texts("flood.source.prefixes", "The sixteen of them with most packets", func(f *Flood) *[]string { return &f.Prefixes }),
+	event.Numbers("flood.source.prefix.packets", "{packet}", "Packets of each of flood.source.prefixes, and last, where there are more, of all others", func(f *Flood) *[]int64 { return &f.PrefixPackets }),
+})
