@@ -22,7 +22,8 @@ type program struct {
 	// result reads what it received and what it knows to have lost, of its own losses and
 	// those of the kernel, once it has ended
 	result func(dir, output string) (received, lost uint64, err error)
-	before func(dir string) // asked for while it still runs
+	before func(dir string) // asks it while it still runs
+	kill   bool             // by force, as it does not heed signals without packets
 }
 
 func monban(binary string) program {
@@ -135,6 +136,7 @@ var others = []program{
 			_, err := os.Stat(filepath.Join(dir, "control"))
 			return err == nil
 		},
+		kill: true,
 		before: func(dir string) {
 			text, _ := exec.Command("softflowctl", "-c", filepath.Join(dir, "control"), "statistics").CombinedOutput()
 			_ = os.WriteFile(filepath.Join(dir, "statistics"), text, 0o600)
@@ -222,7 +224,11 @@ func (r *running) stop() error {
 	if r.before != nil {
 		r.before(r.dir)
 	}
-	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+	how := os.Interrupt
+	if r.kill {
+		how = os.Kill
+	}
+	if err := r.cmd.Process.Signal(how); err != nil {
 		return err
 	}
 	late := time.AfterFunc(60*time.Second, func() { _ = r.cmd.Process.Kill() })
