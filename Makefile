@@ -86,6 +86,12 @@ vendors: ## the table of hardware vendors again, from the npm registry
 bench: build ## benchmarks of the hot paths, and the binary beside other flow meters where they are
 	MONBAN_BINARY=$(abspath $(BINARY)) testbed/bench/run.sh
 
+.PHONY: load
+load: build ## live over veth, at rising rates, beside other programs; needs root
+	@mkdir -p $(CACHE)/load
+	$(GO) build -o $(CACHE)/load/load ./testbed/load
+	$(CACHE)/load/load -monban ./$(BINARY) $(LOAD)
+
 .PHONY: quality
 quality: ## what is found in labelled captures, with figures
 	$(GO) test -count=1 -v ./testbed/quality/... ./testbed/exactness/...

@@ -17,6 +17,10 @@ type Capture struct {
 	Refused    uint64   // packets that could not be decoded
 	Reasons    []string // why, "truncated=3"
 	Dropped    uint64   // packets that the kernel dropped before we saw them
+	Freezes    uint64   // times that a ring was full
+	Missed     uint64   // packets that interfaces lost before the kernel gave them to us
+	Unwanted   uint64   // copies of unknown peers
+	Outages    uint64   // times that an interface had no link
 	Fragments  uint64   // packets that were IP fragments
 	Orphans    uint64   // of those, counted without ports
 	Overlaps   uint64   // of those, with bytes that an earlier one had carried
@@ -42,6 +46,10 @@ var Captures = event.NewTable("network.capture", "How the meter fares: totals si
 	event.Number("capture.refused", "{packet}", "Packets that could not be decoded", func(c *Capture) *uint64 { return &c.Refused }),
 	event.Texts("capture.refused_reasons", "Why, as reason=count", func(c *Capture) *[]string { return &c.Reasons }),
 	event.Number("capture.dropped", "{packet}", "Packets that the kernel dropped before they were read", func(c *Capture) *uint64 { return &c.Dropped }),
+	event.Number("capture.freezes", "{time}", "Times that the ring of an interface was full", func(c *Capture) *uint64 { return &c.Freezes }),
+	event.Number("capture.missed", "{packet}", "Packets that interfaces lost before the kernel had them (rx_dropped, rx_missed_errors)", func(c *Capture) *uint64 { return &c.Missed }),
+	event.Number("capture.unwanted", "{packet}", "Copies of unknown peers that were dropped", func(c *Capture) *uint64 { return &c.Unwanted }),
+	event.Number("capture.outages", "{time}", "Times that an interface lost its link or was taken away", func(c *Capture) *uint64 { return &c.Outages }),
 	event.Number("capture.fragments", "{packet}", "Packets that were IP fragments", func(c *Capture) *uint64 { return &c.Fragments }),
 	event.Number("capture.orphan_fragments", "{packet}", "Fragments counted in flows without ports, as the first one of their datagram was not seen in time", func(c *Capture) *uint64 { return &c.Orphans }),
 	event.Number("capture.overlapping_fragments", "{packet}", "Fragments with bytes that an earlier one of the datagram had carried", func(c *Capture) *uint64 { return &c.Overlaps }),

@@ -42,7 +42,13 @@ func (w *Word) Config() map[string]any {
 		receiver["at_end"] = "exit"
 		receiver["progress"] = "auto"
 	} else {
-		receiver["interfaces"] = list(w.Sources)
+		interfaces, mirrors := listen(w.Sources)
+		if len(interfaces) > 0 {
+			receiver["interfaces"] = list(interfaces)
+		}
+		if len(mirrors) > 0 {
+			receiver["mirrors"] = map[string]any{"listen": list(mirrors)}
+		}
 		w.put(receiver, "filter", "filter")
 	}
 	if home, ok := w.Options["home"]; ok {

@@ -44,6 +44,7 @@ func TestParse(t *testing.T) {
 		{"pcap:dir/*.pcap?home=10.1.2.3/8,fd00::1&site=Plant 1&fail_on=high", []string{"dir/*.pcap"},
 			map[string]string{"home": "10.1.2.3/8,fd00::1", "site": "Plant 1", "fail_on": "high"}},
 		{"live:lo?filter=tcp && port 502 && tcp[13]&2=2&out=-", []string{"lo"}, map[string]string{"filter": "tcp && port 502 && tcp[13]&2=2", "out": "-"}},
+		{"live:lo,vxlan,gre,tzsp:37009", []string{"lo", "vxlan", "gre", "tzsp:37009"}, nil},
 	} {
 		t.Run(c.uri, func(t *testing.T) {
 			scheme := Pcap
@@ -152,4 +153,25 @@ func FuzzParse(f *testing.F) {
 		_, _ = Pcap.Parse("pcap:" + s)
 		_, _ = Live.Parse("live:" + s)
 	})
+}
+
+// A mirror's name goes where mirrors do, and where there is none of either, that is left out.
+func TestLiveSources(t *testing.T) {
+	for word, want := range map[string][2]any{
+		"live:lo":            {[]any{"lo"}, nil},
+		"live:lo,vxlan:8472": {[]any{"lo"}, map[string]any{"listen": []any{"vxlan:8472"}}},
+		"live:gre,erspan":    {nil, map[string]any{"listen": []any{"gre", "erspan"}}},
+	} {
+		w, err := Live.Parse(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := w.Config()["receivers"].(map[string]any)["packetflow"].(map[string]any)
+		if got := [2]any{r["interfaces"], r["mirrors"]}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s gives %v", word, got)
+		}
+	}
+	if _, err := Live.Parse("live:vxlan:0"); err == nil || !strings.Contains(err.Error(), "and mirrors: vxlan, ") {
+		t.Errorf("%v", err)
+	}
 }

@@ -9,24 +9,25 @@ import (
 
 // LiveConfig says what to capture on the wire.
 type LiveConfig struct {
-	Interfaces  []string // names, at least one
-	Promiscuous bool     // see what is addressed to others, as a mirror port needs
-	Filter      string   // as of [CompileFilter]; "" for everything
-	SnapLen     int      // bytes kept of each packet; 0 for all
-	BufferMiB   int      // ring of each interface; 0 for 16
+	Interfaces  []string      // names, at least one where there are no Mirrors
+	Promiscuous bool          // see what is addressed to others, as a mirror port needs
+	Filter      string        // as of [CompileFilter]; "" for everything; of interfaces only
+	SnapLen     int           // bytes kept of each packet; 0 for all; of interfaces only
+	BufferMiB   int           // ring of each interface, buffer of each socket; 0 for 16
+	Mirrors     *MirrorConfig // copies that others send to this host, nil for none
 }
 
 const (
 	defaultBufferMiB = 16
 	maxBufferMiB     = 1024
 	minSnapLen       = 64
-	maxLive          = 64 // interfaces at a time
+	maxLive          = 64 // interfaces at a time, and mirrors
 )
 
 // check tells all that is wrong at once, and fills in defaults.
 func (c *LiveConfig) check() error {
 	var wrong []error
-	if len(c.Interfaces) == 0 {
+	if len(c.Interfaces) == 0 && c.Mirrors == nil {
 		wrong = append(wrong, errors.New("no interface is named"))
 	}
 	if len(c.Interfaces) > maxLive {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,16 +14,17 @@ import (
 )
 
 // OpenLive captures on interfaces through AF_PACKET rings that the kernel fills and
-// NextBatch reads in place: one goroutine for all of them, which sleeps while
-// nothing comes. Within an interface packets come in the order of time, between
-// two they may be a block's time (64 ms) apart.
+// NextBatch reads in place, and takes the copies that mirrors send to this host from
+// sockets: one goroutine for all of them, which sleeps while nothing comes. Within an
+// interface packets come in the order of time, between two they may be a block's time
+// (64 ms) apart.
 //
 // VLAN tags that the kernel took off are put back. On the loopback interface, where
 // every packet passes twice, it is given once. Cards that put segments together
 // (GRO, LRO) make fewer and longer packets than were on the wire.
 //
-// An interface that goes down and up again goes on. One that is taken away is told
-// by Stats, and ends NextBatch with an error that names it when it was the last.
+// An interface that goes down and up again goes on. One that is taken away is looked
+// for once a second, and captured again when it is back; Stats tells of both.
 func OpenLive(c LiveConfig) (Source, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("live capture: %w", err)
@@ -33,7 +33,7 @@ func OpenLive(c LiveConfig) (Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("live capture: eventfd: %w", err)
 	}
-	s := &liveSource{wake: wake, checked: time.Now()}
+	s := &liveSource{wake: wake, config: c}
 	var wrong []error
 	for _, name := range c.Interfaces {
 		r, err := openRing(name, c)
@@ -45,39 +45,37 @@ func OpenLive(c LiveConfig) (Source, error) {
 		s.rings = append(s.rings, r)
 		s.ifaces = append(s.ifaces, Interface{Name: name, Link: r.link, SnapLen: c.SnapLen})
 	}
+	if c.Mirrors != nil {
+		s.peers = newPeers(c.Mirrors, len(c.Interfaces))
+		if s.sockets, err = openMirrors(c.Mirrors, c.BufferMiB); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	if len(wrong) > 0 {
 		s.Close()
-		return nil, permission(errors.Join(wrong...))
+		return nil, permission(errors.Join(wrong...), "live capture")
 	}
+	s.watch(time.Now())
 	return s, nil
 }
 
-// permission says how to get the one that is needed.
-func permission(err error) error {
-	if !errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("live capture: %w", err)
-	}
-	binary, e := os.Executable()
-	if e != nil {
-		binary = os.Args[0]
-	}
-	return fmt.Errorf("live capture needs the capability CAP_NET_RAW: run `sudo setcap cap_net_raw+ep %s` once, or run it with sudo: %w", binary, unix.EPERM)
-}
-
-// liveSource reads several rings in turn.
+// liveSource reads several rings and sockets in turn.
 type liveSource struct {
 	wake   int // eventfd that Close writes to
-	ifaces []Interface
+	config LiveConfig
+	ifaces []Interface // of the rings; peers follow
 	closed atomic.Bool
 	tally
 
 	reading sync.Mutex // held by NextBatch and by Close
-	rings   []*ring
-	turn    int // ring to begin with
-	lent    int // calls for which frames may still be in use
+	turn    int        // ring to begin with
+	lent    int        // calls for which frames may still be in use
 	checked time.Time
 
-	counting sync.Mutex // guards the rings' counts, and their sockets against closing
+	counting sync.Mutex // guards what Stats and Interfaces read, and sockets against closing
+	rings    []*ring
+	sockets  []*mirrorSocket
+	peers    *peers // nil without mirrors
 }
 
 const (
@@ -95,32 +93,25 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 	for _, r := range s.rings {
 		r.giveBack()
 	}
-	n := s.drain(frames)
-	now := time.Now()
-	if due := now.Sub(s.checked) >= checkTime; n == 0 || due {
-		if due {
-			s.checked = now
-		}
-		wait := idle
-		if n > 0 || s.full() {
-			wait = 0
-		}
-		if err := s.poll(wait, due); err != nil {
+	if now := time.Now(); now.Sub(s.checked) >= checkTime {
+		s.watch(now)
+	}
+	n, err := s.drain(frames)
+	if n == 0 && err == nil {
+		if err := s.poll(); err != nil {
 			return 0, err
 		}
 		if s.closed.Load() {
 			return 0, os.ErrClosed // Close waits for us
 		}
-		if n == 0 {
-			n = s.drain(frames)
-		}
+		n, err = s.drain(frames)
 	}
 	if n > 0 {
 		s.lent = Lent
 		s.count(frames[:n])
-		return n, nil
+		return n, nil // what is wrong with a socket is told when asked again
 	}
-	return 0, s.ended(now)
+	return 0, err
 }
 
 // full reports whether a ring has nothing left that the kernel could fill, since all
@@ -134,8 +125,7 @@ func (s *liveSource) full() bool {
 	return false
 }
 
-func (s *liveSource) drain(frames []Frame) int {
-	n := 0
+func (s *liveSource) drain(frames []Frame) (n int, err error) {
 	for i := range s.rings {
 		r := s.rings[(s.turn+i)%len(s.rings)]
 		n += r.take(frames[n:])
@@ -143,13 +133,25 @@ func (s *liveSource) drain(frames []Frame) int {
 			break
 		}
 	}
+	if len(s.sockets) > 0 {
+		s.counting.Lock()
+		defer s.counting.Unlock()
+		for i := range s.sockets {
+			if n == len(frames) {
+				break
+			}
+			m := s.sockets[(s.turn+i)%len(s.sockets)]
+			k, e := m.take(frames[n:], s.peers)
+			n, err = n+k, errors.Join(err, e)
+		}
+	}
 	s.turn++
-	return n
+	return n, err
 }
 
-// poll waits until a ring has packets, an interface has trouble, or Close calls.
-func (s *liveSource) poll(wait time.Duration, due bool) error {
-	fds := make([]unix.PollFd, 0, maxLive+1)
+// poll waits until there are packets, an interface has trouble, or Close calls.
+func (s *liveSource) poll() error {
+	fds := make([]unix.PollFd, 0, maxLive+2*maxLive+1)
 	for _, r := range s.rings {
 		fd := int32(r.fd)
 		if !r.gone.IsZero() {
@@ -157,40 +159,66 @@ func (s *liveSource) poll(wait time.Duration, due bool) error {
 		}
 		fds = append(fds, unix.PollFd{Fd: fd, Events: unix.POLLIN | unix.POLLERR})
 	}
+	for _, m := range s.sockets {
+		fds = append(fds, unix.PollFd{Fd: int32(m.fd), Events: unix.POLLIN})
+	}
 	fds = append(fds, unix.PollFd{Fd: int32(s.wake), Events: unix.POLLIN})
+	wait := idle
+	if s.full() {
+		wait = 0
+	}
 	if _, err := unix.Poll(fds, int(wait/time.Millisecond)); err != nil && err != unix.EINTR {
 		return fmt.Errorf("live capture: poll: %w", err)
 	}
-	s.counting.Lock()
-	defer s.counting.Unlock()
+	ringReady, socketReady := false, false
 	for i, r := range s.rings {
+		ringReady = ringReady || fds[i].Revents&unix.POLLIN != 0
 		if fds[i].Revents&^unix.POLLIN != 0 {
-			if err := r.trouble(); err != nil {
-				return err
-			}
+			s.counting.Lock()
+			r.trouble()
+			s.counting.Unlock()
 		}
-		if due {
-			r.account()
-			r.check()
-		}
+	}
+	for i := range s.sockets {
+		socketReady = socketReady || fds[len(s.rings)+i].Revents != 0
+	}
+	if socketReady && !ringReady {
+		// A socket is ready with its first packet, a ring with its first block. Others will
+		// have come a moment later, and cost less together.
+		_, _ = unix.Poll(fds[len(fds)-1:], int(mirrorPause/time.Millisecond))
 	}
 	return nil
 }
 
-// ended gives the error that ends the capture once no interface is left and the
-// kernel has handed over what it still had of them.
-func (s *liveSource) ended(now time.Time) error {
-	names := make([]string, 0, len(s.rings))
-	for _, r := range s.rings {
-		if r.gone.IsZero() || now.Sub(r.gone) < 4*blockTime {
-			return nil
+// watch reads the kernel's counters, looks after each interface, and opens those again
+// that came back. Nothing is lent meanwhile.
+func (s *liveSource) watch(now time.Time) {
+	s.checked = now
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	lost := missedPackets()
+	for i, r := range s.rings {
+		r.account()
+		r.check()
+		r.missed(lost)
+		if !r.gone.IsZero() {
+			s.rings[i] = r.again(now, s.config)
 		}
-		names = append(names, r.name)
 	}
-	return fmt.Errorf("live capture: interface %s was taken away", strings.Join(names, ", "))
+	for _, m := range s.sockets {
+		m.account()
+	}
 }
 
-func (s *liveSource) Interfaces() []Interface { return slices.Clone(s.ifaces) }
+func (s *liveSource) Interfaces() []Interface {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	all := slices.Clone(s.ifaces)
+	if s.peers != nil {
+		all = append(all, s.peers.list...)
+	}
+	return all
+}
 
 func (s *liveSource) Stats() Stats {
 	st := Stats{Packets: s.packets.Load(), Bytes: s.bytes.Load()}
@@ -199,6 +227,16 @@ func (s *liveSource) Stats() Stats {
 	for _, r := range s.rings {
 		r.account()
 		st.Interfaces = append(st.Interfaces, r.stats)
+	}
+	if p := s.peers; p != nil {
+		for i, one := range p.list {
+			st.Interfaces = append(st.Interfaces, InterfaceStats{Name: one.Name, Packets: p.packets[i]})
+		}
+		st.Interfaces[len(s.rings)].Unwanted = p.refused
+	}
+	for _, m := range s.sockets {
+		m.account()
+		st.Interfaces = append(st.Interfaces, m.stats)
 	}
 	return st
 }
@@ -215,6 +253,9 @@ func (s *liveSource) Close() error {
 		for _, r := range s.rings {
 			r.unmap()
 		}
+		for _, m := range s.sockets {
+			m.close(false)
+		}
 		return nil
 	}
 	unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
@@ -225,6 +266,10 @@ func (s *liveSource) Close() error {
 	for _, r := range s.rings {
 		r.account()
 		r.close(s.lent > 0)
+	}
+	for _, m := range s.sockets {
+		m.account()
+		m.close(s.lent > 0)
 	}
 	unix.Close(s.wake)
 	return nil

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	blockSize  = 1 << 20 // a whole block goes back and forth at a time
-	headroom   = 16      // kept free before each packet, for a VLAN tag or a cooked header
-	addrOffset = 48      // of the sockaddr_ll behind a packet's header
+	mostBlock   = 1 << 20 // a whole block goes back and forth at a time
+	leastBlocks = 8       // so that the kernel has some while others are read
+	headroom    = 16      // kept free before each packet, for a VLAN tag or a cooked header
+	addrOffset  = 48      // of the sockaddr_ll behind a packet's header
 )
 
 // ring is one interface's AF_PACKET socket (TPACKET_V3) and the memory that the
@@ -32,6 +33,7 @@ type ring struct {
 	fd     int
 	mem    []byte
 	blocks int
+	size   int // of a block
 
 	head, tail int           // counted on without end
 	marks      [Lent - 1]int // head before the last calls, oldest first
@@ -39,6 +41,8 @@ type ring struct {
 	at         uint32        // offset in the block of the next
 
 	gone  time.Time // when it was found taken away
+	lost  uint64    // that the interface itself tells of, when last read
+	known bool      // lost was read
 	stats InterfaceStats
 }
 
@@ -103,16 +107,20 @@ func (r *ring) open(iface *net.Interface, c LiveConfig) error {
 	if err := r.attach(program); err != nil {
 		return err
 	}
-	r.blocks = c.BufferMiB * (1 << 20 / blockSize)
+	r.size = min(mostBlock, c.BufferMiB<<20/leastBlocks)
+	for r.size&(r.size-1) != 0 { // a power of two
+		r.size &= r.size - 1
+	}
+	r.blocks = c.BufferMiB << 20 / r.size
 	const frame = 2048 // of no meaning to version 3, but checked
 	req := unix.TpacketReq3{
-		Block_size: blockSize, Block_nr: uint32(r.blocks), Frame_size: frame,
-		Frame_nr: uint32(r.blocks * (blockSize / frame)), Retire_blk_tov: uint32(blockTime / time.Millisecond),
+		Block_size: uint32(r.size), Block_nr: uint32(r.blocks), Frame_size: frame,
+		Frame_nr: uint32(r.blocks * (r.size / frame)), Retire_blk_tov: uint32(blockTime / time.Millisecond),
 	}
 	if err := unix.SetsockoptTpacketReq3(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
 		return fmt.Errorf("a ring of %d MiB: %w", c.BufferMiB, err)
 	}
-	r.mem, err = unix.Mmap(r.fd, 0, r.blocks*blockSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	r.mem, err = unix.Mmap(r.fd, 0, r.blocks*r.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return fmt.Errorf("mapping a ring of %d MiB: %w", c.BufferMiB, err)
 	}
@@ -170,8 +178,8 @@ func networkOrder(v uint16) uint16 {
 
 // block is the n-th block's memory.
 func (r *ring) block(n int) []byte {
-	at := n % r.blocks * blockSize
-	return r.mem[at : at+blockSize : at+blockSize]
+	at := n % r.blocks * r.size
+	return r.mem[at : at+r.size : at+r.size]
 }
 
 // Offsets in a block's header (struct tpacket_block_desc).
@@ -182,6 +190,11 @@ const (
 )
 
 func status(block []byte) *uint32 { return (*uint32)(unsafe.Pointer(&block[blkStatus])) }
+
+// ready reports whether the kernel has handed over the block.
+func (r *ring) ready(block []byte) bool {
+	return atomic.LoadUint32(status(block))&unix.TP_STATUS_USER != 0
+}
 
 // giveBack returns blocks to the kernel of which no frame is in use any more.
 func (r *ring) giveBack() {
@@ -195,13 +208,13 @@ func (r *ring) giveBack() {
 // take fills frames with packets that lie ready.
 func (r *ring) take(frames []Frame) int {
 	n := 0
-	for n < len(frames) {
+	for n < len(frames) && r.mem != nil {
 		if r.head-r.tail == r.blocks {
 			break // all blocks are lent
 		}
 		b := r.block(r.head)
 		if r.left == 0 {
-			if atomic.LoadUint32(status(b))&unix.TP_STATUS_USER == 0 {
+			if !r.ready(b) {
 				break
 			}
 			r.left = binary.NativeEndian.Uint32(b[blkCount:])
@@ -259,37 +272,6 @@ func (r *ring) frame(f *Frame, p []byte, h *unix.Tpacket3Hdr) bool {
 	f.WireLen = int(wire)
 	f.Interface, f.Link = r.number, r.link
 	return true
-}
-
-// trouble finds out what poll complains of. A link that went down comes back by
-// itself; an interface that is no more does not.
-func (r *ring) trouble() error {
-	code, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR) // which also clears it
-	if err != nil {
-		return fmt.Errorf("live capture: interface %s: %w", r.name, err)
-	}
-	if r.check(); r.stats.Gone {
-		return nil
-	}
-	switch e := unix.Errno(code); e {
-	case 0, unix.ENETDOWN:
-		return nil
-	default:
-		return fmt.Errorf("live capture: interface %s: %w", r.name, e)
-	}
-}
-
-// check notices that the interface was taken away: the kernel then unbinds the socket. It
-// complains to poll only of the first of two troubles, and who takes an interface away
-// brings it down first.
-func (r *ring) check() {
-	if r.stats.Gone {
-		return
-	}
-	addr, err := unix.Getsockname(r.fd)
-	if at, ok := addr.(*unix.SockaddrLinklayer); err == nil && ok && at.Ifindex != r.index {
-		r.gone, r.stats.Gone = time.Now(), true
-	}
 }
 
 // account adds what the kernel counted since the last time.

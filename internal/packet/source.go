@@ -69,20 +69,25 @@ func (i Interface) String() string {
 type Stats struct {
 	Packets, Bytes uint64           // handed out; bytes as on the wire
 	Damaged        uint64           // files left before their end
-	Interfaces     []InterfaceStats // one for each of Interfaces()
+	Interfaces     []InterfaceStats // one for each of Interfaces(), then one for each socket that mirrors send to
 }
 
 // InterfaceStats is the kernel's account of one interface. Of a capture file it
 // is what pcapng statistics blocks tell of the machine that captured.
 type InterfaceStats struct {
-	Name    string
-	Packets uint64 // that passed the filter, dropped ones not included; 0 for files
-	Drops   uint64 // lost because nobody fetched them in time
-	Freezes uint64 // times that the ring was full
-	Gone    bool   // taken away during the capture
+	Name     string
+	Packets  uint64 // that passed the filter, dropped ones not included; 0 for files
+	Drops    uint64 // lost because nobody fetched them in time
+	Freezes  uint64 // times that the ring was full
+	Missed   uint64 // lost before, by the card or the kernel's own queue, whatever the filter
+	Unwanted uint64 // copies of peers that are not to be taken
+	Outages  uint64 // times that it had no link or was taken away
+	Down     bool   // has no link
+	Gone     bool   // was taken away, or its socket is broken; it is captured again when it is back
+	Fault    string // why it is gone
 }
 
-// Drops is the sum over all interfaces.
+// Drops is the sum over all interfaces and sockets.
 func (s Stats) Drops() (n uint64) {
 	for _, i := range s.Interfaces {
 		n += i.Drops

@@ -54,6 +54,9 @@ func (s *Summary) total() (t app.Capture) {
 		t.Evicted += c.Evicted
 		t.Refused += c.Refused
 		t.Dropped += c.Dropped
+		t.Missed += c.Missed
+		t.Unwanted += c.Unwanted
+		t.Outages += c.Outages
 		t.Suppressed += c.Suppressed
 		t.Reasons = append(t.Reasons, c.Reasons...)
 		t.Warnings = append(t.Warnings, c.Warnings...)
@@ -244,6 +247,9 @@ func (s *Summary) showLosses(p *page) {
 		}
 	}
 	say(t.Dropped, "%s dropped by the kernel before they could be read: this machine, or the ring buffer, is too small for the traffic.", plural(t.Dropped, "packet"))
+	say(t.Missed, "%s lost by interfaces before the kernel had them: the card, or the kernel's queue, was full.", plural(t.Missed, "packet"))
+	say(t.Unwanted, "%s of peers that are not listed, dropped.", plural(t.Unwanted, "copy"))
+	say(t.Outages, "%s of an interface's link; what passed meanwhile was not seen.", plural(t.Outages, "outage"))
 	reasons := ""
 	if len(t.Reasons) > 0 {
 		reasons = ": " + reasonList(t.Reasons)

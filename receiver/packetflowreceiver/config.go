@@ -3,6 +3,7 @@ package packetflowreceiver
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -22,8 +23,16 @@ const (
 	progressOff  = "off"
 )
 
-// Config says where packets come from and how they are metered. Exactly one of
-// Files and Interfaces is set.
+// What unknown_peers and privileges can be.
+const (
+	peersAccept    = "accept"
+	peersDrop      = "drop"
+	privilegesDrop = "drop"
+	privilegesKeep = "keep"
+)
+
+// Config says where packets come from and how they are metered: from Files, or else from
+// Interfaces, Mirrors, or both.
 type Config struct {
 	// Files are capture files: pcap or pcapng, gzip or not. Each is a path, a
 	// pattern, or - for standard input. Packets of several are merged by time.
@@ -31,6 +40,9 @@ type Config struct {
 
 	// Interfaces are names of network interfaces to listen on.
 	Interfaces []string `mapstructure:"interfaces"`
+
+	// Mirrors takes copies of packets that switches and others send to this host.
+	Mirrors MirrorsConfig `mapstructure:"mirrors"`
 
 	// Filter keeps only some packets of the interfaces, in tcpdump's words or as
 	// the output of tcpdump -ddd.
@@ -43,8 +55,15 @@ type Config struct {
 	// SnapLen is how many bytes are kept of each packet of an interface, 0 for all.
 	SnapLen int `mapstructure:"snap_len"`
 
-	// BufferMiB is the size of each interface's ring, 0 for the default of 16.
+	// BufferMiB is the size of each interface's ring and each mirror's buffer, 0 for the
+	// default of 16.
 	BufferMiB int `mapstructure:"buffer_mib"`
+
+	// Privileges is drop to give up what the process may do once it listens, or keep.
+	Privileges string `mapstructure:"privileges"`
+
+	// User is whom a process of root becomes then; it stays root when this is empty.
+	User string `mapstructure:"user"`
 
 	// AtEnd is what happens after the last file: exit stops the Collector, stay
 	// leaves it running.
@@ -91,6 +110,38 @@ type Config struct {
 	_ struct{}
 }
 
+// MirrorsConfig says which copies are taken.
+type MirrorsConfig struct {
+	// Listen are the kinds: vxlan, geneve, tzsp, each with another :port if need be, and
+	// gre or erspan, which are one.
+	Listen []string `mapstructure:"listen"`
+
+	// Address of this host that copies are sent to; any when empty.
+	Address string `mapstructure:"address"`
+
+	// Peers are those who send, with their names.
+	Peers []PeerConfig `mapstructure:"peers"`
+
+	// UnknownPeers is accept to take copies of others as well, or drop. Empty is accept
+	// where no peers are listed, else drop.
+	UnknownPeers string `mapstructure:"unknown_peers"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// PeerConfig is one who sends copies.
+type PeerConfig struct {
+	// Address is the source address of the copies.
+	Address string `mapstructure:"address"`
+
+	// Name stands in the records; the address when empty.
+	Name string `mapstructure:"name"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
 // SightingsConfig bounds the sightings.
 type SightingsConfig struct {
 	// Repeat is the time between two equal sightings.
@@ -113,6 +164,7 @@ func createDefaultConfig() component.Config {
 	f, a := flow.NewDefaultConfig(), app.NewDefaultConfig()
 	return &Config{
 		Promiscuous:    true,
+		Privileges:     privilegesDrop,
 		AtEnd:          atEndStay,
 		Progress:       progressOff,
 		MaxFlows:       f.MaxFlows,
@@ -137,12 +189,11 @@ func createDefaultConfig() component.Config {
 func (c *Config) Validate() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	live := len(c.Interfaces) > 0
 	switch {
-	case live && len(c.Files) > 0:
-		wrong("files and interfaces can't be set together; use a packetflow receiver for each, as in packetflow/2")
-	case !live && len(c.Files) == 0:
-		wrong("one of files and interfaces must be set")
+	case c.live() && len(c.Files) > 0:
+		wrong("files can't be set together with interfaces or mirrors; use a packetflow receiver for each, as in packetflow/2")
+	case !c.live() && len(c.Files) == 0:
+		wrong("one of files, interfaces and mirrors must be set")
 	}
 	if slices.Contains(c.Files, "") {
 		wrong("files has an empty entry")
@@ -154,30 +205,45 @@ func (c *Config) Validate() error {
 			wrong("interfaces has %s twice", name)
 		}
 	}
-	if live {
+	if c.live() {
 		if c.AtEnd == atEndExit {
-			wrong("at_end: exit is for files; an interface has no end")
+			wrong("at_end: exit is for files; what is live has no end")
 		}
+		if c.BufferMiB < 0 || c.BufferMiB > 1024 {
+			wrong("buffer_mib must be 0 for the default of 16, or between 1 and 1024")
+		}
+	}
+	if len(c.Interfaces) > 0 {
 		if c.SnapLen != 0 && (c.SnapLen < 64 || c.SnapLen > 262144) {
 			wrong("snap_len must be 0 for whole packets, or between 64 and 262144")
-		}
-		if c.BufferMiB < 0 || c.BufferMiB > 2048 {
-			wrong("buffer_mib must be 0 for the default of 16, or between 1 and 2048")
 		}
 		if c.Filter != "" {
 			if _, err := packet.CompileFilter(c.Filter); err != nil {
 				wrong("filter: %w", err)
 			}
 		}
-	} else {
-		for _, o := range []struct {
-			key string
-			set bool
-		}{{"filter", c.Filter != ""}, {"snap_len", c.SnapLen != 0}, {"buffer_mib", c.BufferMiB != 0}} {
-			if o.set {
-				wrong("%s is for interfaces; files are read whole", o.key)
-			}
+	}
+	for _, o := range []struct {
+		key   string
+		set   bool
+		where string
+		given bool
+	}{
+		{"filter", c.Filter != "", "interfaces", len(c.Interfaces) > 0},
+		{"snap_len", c.SnapLen != 0, "interfaces", len(c.Interfaces) > 0},
+		{"buffer_mib", c.BufferMiB != 0, "interfaces and mirrors", c.live()},
+		{"user", c.User != "", "interfaces and mirrors", c.live()},
+	} {
+		if o.set && !o.given {
+			wrong("%s is for %s; all else is taken whole", o.key, o.where)
 		}
+	}
+	if c.User != "" && c.Privileges == privilegesKeep {
+		wrong("user has no meaning with privileges: keep")
+	}
+	_, mirrors := c.Mirrors.mirrors()
+	for _, err := range mirrors {
+		wrong("mirrors: %w", err)
 	}
 	choice := func(key, value string, of ...string) {
 		if !slices.Contains(of, value) {
@@ -186,6 +252,7 @@ func (c *Config) Validate() error {
 	}
 	choice("at_end", c.AtEnd, atEndExit, atEndStay)
 	choice("progress", c.Progress, progressAuto, progressOff)
+	choice("privileges", c.Privileges, privilegesDrop, privilegesKeep)
 	if err := c.flow().Validate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -227,10 +294,67 @@ func (c *Config) sightings() app.Config {
 	}
 }
 
+// live reports whether packets come from the wire.
+func (c *Config) live() bool { return len(c.Interfaces) > 0 || c.Mirrors.set() }
+
+func (c *Config) capture() (packet.LiveConfig, error) {
+	m, errs := c.Mirrors.mirrors()
+	return packet.LiveConfig{
+		Interfaces: c.Interfaces, Promiscuous: c.Promiscuous, Filter: c.Filter,
+		SnapLen: c.SnapLen, BufferMiB: c.BufferMiB, Mirrors: m,
+	}, errors.Join(errs...)
+}
+
+func (m *MirrorsConfig) set() bool {
+	return len(m.Listen) > 0 || len(m.Peers) > 0 || m.Address != "" || m.UnknownPeers != ""
+}
+
+// mirrors gives the words a meaning; nil when none is set.
+func (m *MirrorsConfig) mirrors() (*packet.MirrorConfig, []error) {
+	if !m.set() {
+		return nil, nil
+	}
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	c := &packet.MirrorConfig{Listen: m.Listen}
+	var err error
+	if m.Address != "" {
+		if c.Address, err = netip.ParseAddr(m.Address); err != nil {
+			wrong("address: %q is no IP address", m.Address)
+		}
+	}
+	for i, p := range m.Peers {
+		peer := packet.Peer{Name: p.Name}
+		if peer.Address, err = netip.ParseAddr(p.Address); err != nil {
+			wrong("peers::%d: %q is no IP address", i, p.Address)
+		}
+		c.Peers = append(c.Peers, peer)
+	}
+	switch m.UnknownPeers {
+	case peersAccept:
+		c.Unknown = true
+	case peersDrop:
+	case "":
+		c.Unknown = len(m.Peers) == 0
+	default:
+		wrong("unknown_peers must be %s or %s, not %q", peersAccept, peersDrop, m.UnknownPeers)
+	}
+	if len(errs) == 0 {
+		if err := c.Validate(); err != nil {
+			wrong("%w", err)
+		}
+	}
+	return c, errs
+}
+
 // source names where the packets come from.
 func (c *Config) source() string {
-	if len(c.Interfaces) > 0 {
-		return strings.Join(c.Interfaces, ", ")
+	if !c.live() {
+		return strings.Join(c.Files, ", ")
 	}
-	return strings.Join(c.Files, ", ")
+	all := slices.Clone(c.Interfaces)
+	for _, m := range c.Mirrors.Listen {
+		all = append(all, "mirror "+m)
+	}
+	return strings.Join(all, ", ")
 }

@@ -12,7 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/monban/monban/internal/run"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/monban/monban/receiver/packetflowreceiver/internal/metadata"
 )
 
 // inNamespace runs the test once more, as a process in a network namespace of its
@@ -40,6 +44,12 @@ func inNamespace(t *testing.T) bool {
 		}
 		return false
 	}
+	veth(t)
+	return true
+}
+
+func veth(t *testing.T) {
+	t.Helper()
 	ip(t, "link add va type veth peer name vb")
 	for _, end := range []string{"va", "vb"} { // no neighbour discovery between our packets
 		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+end+"/disable_ipv6", []byte("1"), 0)
@@ -48,7 +58,6 @@ func inNamespace(t *testing.T) bool {
 	ip(t, "link set va up")
 	ip(t, "link set vb up")
 	ip(t, "neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev va")
-	return true
 }
 
 func ip(t *testing.T, args string) {
@@ -73,7 +82,7 @@ func say(t *testing.T, port, n int) {
 }
 
 func listen(names ...string) *Config {
-	return config(func(c *Config) { c.Interfaces, c.BufferMiB = names, 4 })
+	return config(func(c *Config) { c.Interfaces, c.BufferMiB, c.Privileges = names, 4, privilegesKeep })
 }
 
 func until(t *testing.T, what string, done func() bool) {
@@ -164,23 +173,82 @@ func TestLiveInterfaceTakenAway(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
+	core, log := observer.New(zap.InfoLevel)
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.Logger = zap.New(core)
 	s, h := newSink(), newHost(t)
-	r := create(t, listen("vb"), s)
+	r := createWith(t, listen("vb"), s, set)
 	if err := r.Start(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
 	say(t, 9, 10)
 	until(t, "the packets", func() bool { return r.meter.totals().packets >= 10 })
 	ip(t, "link del va")
-	if err := h.wait(t); err == nil || !strings.Contains(err.Error(), "vb was taken away") {
-		t.Errorf("ended with %v", err)
+	until(t, "the complaint", func() bool { return log.FilterMessage(linkGone).Len() == 1 })
+	time.Sleep(1200 * time.Millisecond) // it is said once
+	veth(t)
+	until(t, "the interface to be back", func() bool { return log.FilterMessage(linkBack).Len() == 1 })
+	say(t, 9, 10)
+	until(t, "the packets", func() bool { return r.meter.totals().packets >= 20 })
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
-	if run.ExitCode() != run.ExitError {
-		t.Error("exit code", run.ExitCode())
+	if got := s.total(t); got != 20 || log.FilterMessage(linkGone).Len() != 1 || log.FilterMessage(linkBack).Len() != 1 {
+		t.Errorf("%d packets, log %v", got, log.All())
 	}
-	<-r.done
-	if s.total(t); !strings.Contains(fmt.Sprint(s.captures[0].Warnings), "taken away") {
-		t.Errorf("capture event %+v", s.captures[0])
+	if c := s.captures[0]; c.Outages != 1 || len(c.Warnings) != 0 {
+		t.Errorf("capture event %+v", c)
+	}
+}
+
+// A mirror's copies become flows of what is in them, under the name of who sent them.
+func TestMirrors(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	ip(t, "link set lo up")
+	s := newSink()
+	cfg := config(func(c *Config) {
+		c.Mirrors = MirrorsConfig{Listen: []string{"vxlan", "gre"}, Peers: []PeerConfig{{Address: "127.0.0.2", Name: "core"}}}
+		c.Privileges = privilegesKeep
+	})
+	r := create(t, cfg, s)
+	if err := r.Start(t.Context(), newHost(t)); err != nil {
+		t.Fatal(err)
+	}
+	inner := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, // Ethernet
+		0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0, 10, 7, 0, 1, 10, 7, 0, 2, // IPv4
+		0x12, 0x34, 0, 53, 0, 10, 0, 0, 'h', 'i'} // UDP
+	for _, from := range []string{"127.0.0.2", "127.0.0.3"} {
+		u, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.ParseIP("127.0.0.1"), Port: 4789})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := net.DialIP("ip4:47", &net.IPAddr{IP: net.ParseIP(from)}, &net.IPAddr{IP: net.ParseIP("127.0.0.1")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			_, _ = u.Write(append([]byte{8, 0, 0, 0, 0, 0, 42, 0}, inner...))
+			_, _ = g.Write(append([]byte{0, 0, 0x65, 0x58}, inner...)) // transparent Ethernet bridging
+		}
+		u.Close()
+		g.Close()
+	}
+	until(t, "the copies", func() bool { return r.meter.totals().packets >= 10 })
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := s.total(t); got != 10 {
+		t.Errorf("%d packets", got)
+	}
+	for _, f := range s.flows {
+		if f.Dst.Port != 53 || f.Interface != "core" || f.Src.Addr.String() != "10.7.0.1" {
+			t.Errorf("flow %+v", f)
+		}
+	}
+	if c := s.captures[0]; c.Unwanted != 10 || c.Dropped != 0 || c.Source != "mirror vxlan, mirror gre" {
+		t.Errorf("capture event %+v", c)
 	}
 }
 

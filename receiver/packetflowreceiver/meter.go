@@ -150,8 +150,15 @@ func (m *meter) capture(now time.Time, final bool) {
 	}
 	for _, i := range t.interfaces {
 		c.Dropped += i.Drops
-		if i.Gone {
-			c.Warnings = append(c.Warnings, "interface "+i.Name+" was taken away")
+		c.Freezes += i.Freezes
+		c.Missed += i.Missed
+		c.Unwanted += i.Unwanted
+		c.Outages += i.Outages
+		switch {
+		case i.Gone:
+			c.Warnings = append(c.Warnings, "interface "+i.Name+" is gone: "+i.Fault)
+		case i.Down:
+			c.Warnings = append(c.Warnings, "interface "+i.Name+" has no link")
 		}
 	}
 	if !now.IsZero() {

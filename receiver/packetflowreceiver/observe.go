@@ -52,10 +52,26 @@ func (r *flowReceiver) observe() error {
 	}); err != nil {
 		return err
 	}
-	return tel.RegisterPacketflowDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
-		for _, i := range r.meter.totals().interfaces {
-			o.Observe(int64(i.Drops), metric.WithAttributes(id, attribute.String("interface", i.Name)))
+	for _, m := range []struct {
+		register func(metric.Int64Callback) error
+		of       func(*packet.InterfaceStats) uint64
+	}{
+		{tel.RegisterPacketflowDroppedCallback, func(i *packet.InterfaceStats) uint64 { return i.Drops }},
+		{tel.RegisterPacketflowFreezesCallback, func(i *packet.InterfaceStats) uint64 { return i.Freezes }},
+		{tel.RegisterPacketflowInterfacePacketsCallback, func(i *packet.InterfaceStats) uint64 { return i.Packets }},
+		{tel.RegisterPacketflowMissedCallback, func(i *packet.InterfaceStats) uint64 { return i.Missed }},
+		{tel.RegisterPacketflowOutagesCallback, func(i *packet.InterfaceStats) uint64 { return i.Outages }},
+		{tel.RegisterPacketflowUnwantedCallback, func(i *packet.InterfaceStats) uint64 { return i.Unwanted }},
+	} {
+		if err := m.register(func(_ context.Context, o metric.Int64Observer) error {
+			all := r.meter.totals().interfaces
+			for n := range all {
+				o.Observe(int64(m.of(&all[n])), metric.WithAttributes(id, attribute.String("interface", all[n].Name)))
+			}
+			return nil
+		}); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }

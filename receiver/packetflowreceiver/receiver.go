@@ -56,13 +56,13 @@ type flowReceiver struct {
 	refusing atomic.Bool    // failed is set
 
 	failed     error // of what is behind; a file source stops at the first
-	gone       int   // interfaces taken away that were complained about
-	refused    int   // records that what is behind refused, not yet complained about
+	outages    outages
+	refused    int // records that what is behind refused, not yet complained about
 	complained time.Time
 }
 
 func newReceiver(cfg *Config, set receiver.Settings, next consumer.Logs) (*flowReceiver, error) {
-	r := &flowReceiver{cfg: cfg, set: set, log: set.Logger, next: next, live: len(cfg.Interfaces) > 0}
+	r := &flowReceiver{cfg: cfg, set: set, log: set.Logger, next: next, live: cfg.live()}
 	transport := "file"
 	if r.live {
 		transport = "packet"
@@ -93,10 +93,7 @@ func (r *flowReceiver) Start(_ context.Context, host component.Host) error {
 		return errors.New("the configuration was loaded anew (SIGHUP), but a capture is read only once: what had been read until then is written; start it again for the whole")
 	}
 	if r.live {
-		r.source, err = packet.OpenLive(packet.LiveConfig{
-			Interfaces: r.cfg.Interfaces, Promiscuous: r.cfg.Promiscuous, Filter: r.cfg.Filter,
-			SnapLen: r.cfg.SnapLen, BufferMiB: r.cfg.BufferMiB,
-		})
+		r.source, err = r.listen()
 	} else {
 		r.source, err = packet.OpenFiles(r.cfg.Files...)
 	}
@@ -245,7 +242,7 @@ func (r *flowReceiver) read() error {
 				asked = now
 				all := r.source.Stats().Interfaces
 				r.meter.publish(all)
-				r.missing(all)
+				r.outages.tell(r.log, all)
 			}
 			if now.Sub(told) >= captureEvery {
 				told = now
@@ -261,25 +258,6 @@ func (r *flowReceiver) read() error {
 	}
 	r.stopped()
 	return nil
-}
-
-// missing says once of each interface that it was taken away, while others go on.
-func (r *flowReceiver) missing(all []packet.InterfaceStats) {
-	gone, left := names(all, true), names(all, false)
-	if len(gone) > r.gone && len(left) > 0 { // of the last one an error tells
-		r.log.Warn("An interface was taken away; the others are still listened to", zap.Strings("gone", gone), zap.Strings("left", left))
-	}
-	r.gone = len(gone)
-}
-
-// names lists the interfaces that are gone, or those that are not.
-func names(all []packet.InterfaceStats, gone bool) (list []string) {
-	for _, i := range all {
-		if i.Gone == gone {
-			list = append(list, i.Name)
-		}
-	}
-	return list
 }
 
 // stopped notes that files were not read to their end.

@@ -25,22 +25,27 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                    metric.Meter
-	mu                       sync.Mutex
-	registrations            []metric.Registration
-	PacketflowBytes          metric.Int64ObservableCounter
-	PacketflowDropped        metric.Int64ObservableCounter
-	PacketflowEvicted        metric.Int64ObservableCounter
-	PacketflowFlows          metric.Int64ObservableCounter
-	PacketflowLiveFlows      metric.Int64ObservableGauge
-	PacketflowPackets        metric.Int64ObservableCounter
-	PacketflowRecords        metric.Int64ObservableCounter
-	PacketflowRefused        metric.Int64ObservableCounter
-	PacketflowSightings      metric.Int64ObservableCounter
-	PacketflowSuppressed     metric.Int64ObservableCounter
-	PacketflowTunnelsClosed  metric.Int64ObservableCounter
-	PacketflowTunnelsOpened  metric.Int64ObservableCounter
-	PacketflowTunnelsUnnamed metric.Int64ObservableCounter
+	meter                      metric.Meter
+	mu                         sync.Mutex
+	registrations              []metric.Registration
+	PacketflowBytes            metric.Int64ObservableCounter
+	PacketflowDropped          metric.Int64ObservableCounter
+	PacketflowEvicted          metric.Int64ObservableCounter
+	PacketflowFlows            metric.Int64ObservableCounter
+	PacketflowFreezes          metric.Int64ObservableCounter
+	PacketflowInterfacePackets metric.Int64ObservableCounter
+	PacketflowLiveFlows        metric.Int64ObservableGauge
+	PacketflowMissed           metric.Int64ObservableCounter
+	PacketflowOutages          metric.Int64ObservableCounter
+	PacketflowPackets          metric.Int64ObservableCounter
+	PacketflowRecords          metric.Int64ObservableCounter
+	PacketflowRefused          metric.Int64ObservableCounter
+	PacketflowSightings        metric.Int64ObservableCounter
+	PacketflowSuppressed       metric.Int64ObservableCounter
+	PacketflowTunnelsClosed    metric.Int64ObservableCounter
+	PacketflowTunnelsOpened    metric.Int64ObservableCounter
+	PacketflowTunnelsUnnamed   metric.Int64ObservableCounter
+	PacketflowUnwanted         metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -114,12 +119,72 @@ func (builder *TelemetryBuilder) RegisterPacketflowFlowsCallback(cb metric.Int64
 	return nil
 }
 
+// RegisterPacketflowFreezesCallback sets callback for observable PacketflowFreezes metric.
+func (builder *TelemetryBuilder) RegisterPacketflowFreezesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowFreezes, obs: o})
+		return nil
+	}, builder.PacketflowFreezes)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPacketflowInterfacePacketsCallback sets callback for observable PacketflowInterfacePackets metric.
+func (builder *TelemetryBuilder) RegisterPacketflowInterfacePacketsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowInterfacePackets, obs: o})
+		return nil
+	}, builder.PacketflowInterfacePackets)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterPacketflowLiveFlowsCallback sets callback for observable PacketflowLiveFlows metric.
 func (builder *TelemetryBuilder) RegisterPacketflowLiveFlowsCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.PacketflowLiveFlows, obs: o})
 		return nil
 	}, builder.PacketflowLiveFlows)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPacketflowMissedCallback sets callback for observable PacketflowMissed metric.
+func (builder *TelemetryBuilder) RegisterPacketflowMissedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowMissed, obs: o})
+		return nil
+	}, builder.PacketflowMissed)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPacketflowOutagesCallback sets callback for observable PacketflowOutages metric.
+func (builder *TelemetryBuilder) RegisterPacketflowOutagesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowOutages, obs: o})
+		return nil
+	}, builder.PacketflowOutages)
 	if err != nil {
 		return err
 	}
@@ -249,6 +314,21 @@ func (builder *TelemetryBuilder) RegisterPacketflowTunnelsUnnamedCallback(cb met
 	return nil
 }
 
+// RegisterPacketflowUnwantedCallback sets callback for observable PacketflowUnwanted metric.
+func (builder *TelemetryBuilder) RegisterPacketflowUnwantedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowUnwanted, obs: o})
+		return nil
+	}, builder.PacketflowUnwanted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -301,10 +381,34 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{flow}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.PacketflowFreezes, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_freezes",
+		metric.WithDescription("Times that the ring of an interface was full. [Alpha]"),
+		metric.WithUnit("{time}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowInterfacePackets, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_interface_packets",
+		metric.WithDescription("Packets that the kernel handed over. [Alpha]"),
+		metric.WithUnit("{packet}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.PacketflowLiveFlows, err = builder.meter.Int64ObservableGauge(
 		"otelcol_packetflow_live_flows",
 		metric.WithDescription("Flows in the table now. [Alpha]"),
 		metric.WithUnit("{flow}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowMissed, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_missed",
+		metric.WithDescription("Packets that the interface lost before the kernel had them, whatever the filter (rx_dropped and rx_missed_errors). [Alpha]"),
+		metric.WithUnit("{packet}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowOutages, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_outages",
+		metric.WithDescription("Times that the interface had no link or was taken away. [Alpha]"),
+		metric.WithUnit("{time}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.PacketflowPackets, err = builder.meter.Int64ObservableCounter(
@@ -353,6 +457,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_packetflow_tunnels_unnamed",
 		metric.WithDescription("Flows whose records leave their tunnel out, because there were more than 65,535. [Alpha]"),
 		metric.WithUnit("{flow}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowUnwanted, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_unwanted",
+		metric.WithDescription("Copies of unknown peers that were dropped. [Alpha]"),
+		metric.WithUnit("{packet}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package privilege
+
+// Drop does nothing where there are no capabilities.
+func Drop(user string) error { return nil }

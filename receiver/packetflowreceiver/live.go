@@ -1,0 +1,66 @@
+package packetflowreceiver
+
+import (
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/monban/monban/internal/packet"
+	"github.com/monban/monban/internal/privilege"
+)
+
+// listen opens the interfaces and mirrors, and gives up what only that needed.
+func (r *flowReceiver) listen() (packet.Source, error) {
+	c, err := r.cfg.capture()
+	if err != nil {
+		return nil, err
+	}
+	source, err := packet.OpenLive(c)
+	if err != nil || r.cfg.Privileges == privilegesKeep {
+		return source, err
+	}
+	err = privilege.Drop(r.cfg.User)
+	switch {
+	case err == nil:
+		return source, nil
+	case r.cfg.User == "":
+		r.log.Warn("Privileges could not be given up; the process keeps them", zap.Error(err))
+		return source, nil
+	}
+	return nil, errors.Join(fmt.Errorf("giving up privileges: %w", err), source.Close())
+}
+
+// outages remembers how it stands with interfaces, to say each change once.
+type outages map[string]string
+
+const (
+	linkDown = "An interface has no link; nothing comes until it has"
+	linkGone = "An interface is gone; it is listened to again when it is back"
+	linkBack = "An interface is back"
+)
+
+func (o *outages) tell(log *zap.Logger, all []packet.InterfaceStats) {
+	for _, i := range all {
+		is := linkBack
+		switch {
+		case i.Gone:
+			is = linkGone
+		case i.Down:
+			is = linkDown
+		}
+		was, known := (*o)[i.Name]
+		if is == was || !known && is == linkBack {
+			continue
+		}
+		if *o == nil {
+			*o = outages{}
+		}
+		(*o)[i.Name] = is
+		if fields := []zap.Field{zap.String("interface", i.Name)}; i.Gone {
+			log.Warn(is, append(fields, zap.String("why", i.Fault))...)
+		} else {
+			log.Warn(is, fields...)
+		}
+	}
+}
