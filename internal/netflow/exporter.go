@@ -48,6 +48,8 @@ type stream struct {
 	export    int64             // Unix nanoseconds of the last datagram, by the exporter's clock
 	shift     int64             // what is added to its times, because its clock is wrong
 	seq       sequence
+	number    uint32 // of the last message of IPFIX
+	flows     uint32 // and how many flow records it had
 	seen      int64
 }
 

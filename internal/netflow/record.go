@@ -303,10 +303,12 @@ func (c *Collector) times(s *stream, o *observation) {
 	switch {
 	case o.has&(hasFirst|hasLast) != 0 && boot != 0:
 		// The uptime wraps around after 49 days: what matters is how long ago it was.
-		ago := func(at uint32) int64 { return (boot + int64(s.uptime) + int64(int32(at-s.uptime))) * 1e6 }
-		if s.key.protocol == IPFIX { // which has no uptime in its header to compare with
-			ago = func(at uint32) int64 { return (boot + int64(at)) * 1e6 }
+		now, uptime := boot+int64(s.uptime), s.uptime
+		if s.key.protocol == IPFIX || o.init != 0 { // no uptime in the header to compare with
+			now = s.export / 1e6
+			uptime = uint32(now - boot)
 		}
+		ago := func(at uint32) int64 { return (now + int64(int32(at-uptime))) * 1e6 }
 		if o.has&hasFirst != 0 {
 			o.fwd.start = ago(o.first)
 		}

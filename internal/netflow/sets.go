@@ -50,7 +50,8 @@ func (c *Collector) ipfix(e *exporter, b []byte) bool {
 	}
 	s := c.stream(e, streamKey{protocol: IPFIX, domain: be.Uint32(b[12:])})
 	c.clock(s, int64(be.Uint32(b[4:]))*1e9)
-	number, records, all, ok := be.Uint32(b[8:]), uint32(0), true, true
+	number, told, all, ok := be.Uint32(b[8:]), c.stats.Told[IPFIX], true, true
+	records := uint32(0)
 	for b = b[ipfixHeader:length]; len(b) >= setHeader; {
 		id, n := be.Uint16(b), int(be.Uint16(b[2:]))
 		if n < setHeader || n > len(b) {
@@ -71,9 +72,21 @@ func (c *Collector) ipfix(e *exporter, b []byte) bool {
 		}
 		b = b[n:]
 	}
-	c.count(s, number, records)
+	c.countRecords(s, number, records, uint32(c.stats.Told[IPFIX]-told))
 	s.seq.known = s.seq.known && all // the number after records that can't be counted is not known
 	return ok
+}
+
+// countRecords takes the sequence number of an IPFIX message: of the data records
+// before it. Some exporters count those of the message itself already, and some
+// leave out those of options, so that a step of either is no loss.
+func (c *Collector) countRecords(s *stream, number, records, flows uint32) {
+	step := number - s.number
+	if s.number != 0 && (step == records || step == flows || step == s.flows) {
+		s.seq.next = number
+	}
+	s.number, s.flows = number, flows
+	c.count(s, number, records)
 }
 
 // dataSet reads the records of a set: how many there were, whether that is known,
