@@ -43,7 +43,8 @@ type observation struct {
 	fwd, rev counts
 	has      uint16
 	biflow   bool // the exporter would tell of the other direction here
-	swapped  bool // and says that the responder is the source
+	directed bool // and says who the initiator is:
+	swapped  bool // the destination
 	reason   uint8
 
 	icmpType, icmpCode uint8
@@ -187,8 +188,9 @@ func (o *observation) field(what op, v []byte) {
 		o.reason = uint8(number(v))
 		o.has |= hasReason
 	case direction:
-		const reverseInitiator = 2
-		o.swapped = number(v) == reverseInitiator
+		const byInitiator, reverseInitiator = 1, 2
+		n := number(v)
+		o.directed, o.swapped = n == byInitiator || n == reverseInitiator, n == reverseInitiator
 	case samplingInterval:
 		o.sampling = uint32(number(v))
 	case samplerID:

@@ -123,7 +123,7 @@ func (o *observation) first0() int64 {
 // end whose record begins earlier, and of a tie the end that does not answer.
 func initiator(o *observation) (swap, guessed bool) {
 	k := &o.key
-	if o.biflow { // the exporter saw the first packet
+	if o.directed { // the exporter saw the first packet; without that word not all put its sender first
 		return o.swapped, false
 	}
 	if k.net != packet.NetIPv4 && k.net != packet.NetIPv6 {

@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/monban/monban/internal/flow"
+	"github.com/monban/monban/internal/netflow"
 	"github.com/monban/monban/internal/packet"
 	"github.com/monban/monban/testbed"
 )
@@ -46,7 +48,8 @@ func tally(into map[conversation]*sums, r *flow.Record) {
 	}
 }
 
-// metered is what our own meter says of a capture.
+// metered is what our own meter says of a capture, with the padding of short frames,
+// which softflowd counts to the packet.
 func metered(t *testing.T, file string) (map[conversation]*sums, []flow.Record) {
 	t.Helper()
 	src, err := packet.OpenFiles(file)
@@ -71,6 +74,9 @@ func metered(t *testing.T, file string) (map[conversation]*sums, []flow.Record) 
 		}
 		for i := range frames[:n] {
 			if d.Decode(&frames[i], &h) == packet.OK {
+				if link := 14; h.IsIP() && frames[i].Link == packet.LinkEthernet && h.VLAN == 0 && h.WireLen > link+h.NetLen {
+					h.NetLen = h.WireLen - link
+				}
 				table.Add(&h, 0)
 			}
 		}
@@ -119,60 +125,112 @@ func softflowd(t *testing.T, file, address string, args ...string) {
 	}
 }
 
+// firsts are the first record of each conversation.
+func firsts(records []flow.Record) map[conversation]*flow.Record {
+	all := map[conversation]*flow.Record{}
+	for i := range records {
+		r := &records[i]
+		if !r.IsIP() {
+			continue
+		}
+		c := conversation{r.Src.Addr, r.Dst.Addr, r.Src.Port, r.Dst.Port, r.Proto}
+		if x := c.a.Compare(c.b); x > 0 || x == 0 && c.aPort > c.bPort {
+			c = conversation{c.b, c.a, c.bPort, c.aPort, c.proto}
+		}
+		if old := all[c]; old == nil || r.Start < old.Start {
+			all[c] = r
+		}
+	}
+	return all
+}
+
 // TestSoftflowd has another meter export what it sees of a capture, and finds in the
 // records what our own meter counts in the same packets.
 func TestSoftflowd(t *testing.T) {
-	captures := []string{filepath.Join(testbed.Root(), "testbed", "lab", "demo.pcap.gz")}
-	for _, c := range captures {
-		file := plain(t, c)
+	for _, c := range []struct {
+		file          string
+		conversations int // all, of IPv4 and IPv6
+		v4            int // those of IPv4
+		reordered     int // TCP states that differ: flags alone do not tell whether FIN or RST came first
+		epochs        int // starts that differ: the capture is of several years, and an uptime of 32 bits is too short
+	}{
+		{filepath.Join(testbed.Root(), "testbed", "lab", "demo.pcap.gz"), 5904, 5891, 0, 0},
+		{"ndpi/pcap/bittorrent.pcap", 24, 24, 0, 0},
+		{"ndpi/pcap/starcraft_battle.pcap", 52, 52, 0, 0},
+		{"ndpi/pcap/tumblr.pcap", 47, 0, 1, 0},
+		{"zeek/Traces/wikipedia.pcap", 34, 31, 0, 0},
+		{"zeek/Traces/smtp.pcap", 9, 9, 0, 4},
+		{"zeek/Traces/udp-broadcast.pcap", 1, 1, 0, 0},
+		{"zeek/Traces/modbus/modbus-and-non-modbus-p502.pcap", 7, 7, 1, 1},
+	} {
+		if !filepath.IsAbs(c.file) {
+			c.file = filepath.Join(testbed.Data(t), filepath.FromSlash(c.file))
+		}
+		file := plain(t, c.file)
 		want, own := metered(t, file)
+		mine := firsts(own)
 		for _, v := range []struct {
 			name string
 			args []string
 			ipv6 bool
+			unit time.Duration // of its times
 		}{
-			{"v5", []string{"-v", "5"}, false},
-			{"v9", []string{"-v", "9"}, true},
-			{"ipfix", []string{"-v", "10"}, true},
-			{"ipfix biflow", []string{"-v", "10", "-b"}, true},
+			{"v5", []string{"-v", "5"}, false, 2 * time.Millisecond},
+			{"v9", []string{"-v", "9"}, true, time.Second},
+			{"ipfix", []string{"-v", "10"}, true, time.Second},
+			{"ipfix nano", []string{"-v", "10", "-A", "nano"}, true, time.Microsecond},
+			{"ipfix biflow", []string{"-v", "10", "-b", "-A", "micro"}, true, time.Microsecond},
 		} {
-			t.Run(filepath.Base(c)+" "+v.name, func(t *testing.T) {
+			conversations := c.conversations
+			if !v.ipv6 {
+				conversations = c.v4
+			}
+			if conversations == 0 {
+				continue
+			}
+			t.Run(filepath.Base(c.file)+" "+v.name, func(t *testing.T) {
 				s := &sink{}
 				r := start(t, config(), s, nil)
-				softflowd(t, file, r.address(0), v.args...)
+				softflowd(t, file, r.address(0), append(v.args, "-a")...)
 				r.settle(t)
 				if err := r.Shutdown(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				stats := r.collector.Stats()
+				if stats := r.collector.Stats(); stats.Lost != 0 || stats.Dropped != (netflow.Stats{}).Dropped || stats.Hurried != 0 {
+					t.Errorf("lost, dropped or hurried: %+v", stats)
+				}
 				got := map[conversation]*sums{}
 				for i := range s.records {
 					tally(got, &s.records[i])
 				}
-				same, other := 0, 0
-				for c, n := range want {
-					if !v.ipv6 && c.a.Is6() {
+				theirs := firsts(s.records)
+				same, started, states := 0, 0, 0
+				for k, n := range want {
+					if !v.ipv6 && k.a.Is6() {
 						continue
 					}
-					g := got[c]
-					if g == nil {
-						g = &sums{}
+					if g := got[k]; g == nil || *g != *n {
+						t.Errorf("%v: exporter %v, own %v", k, g, *n)
+						continue
 					}
-					if *g == *n {
-						same++
-					} else if other++; other < 12 {
-						t.Logf("%v: exporter %v, own %v", c, *g, *n)
+					same++
+					m, o := mine[k], theirs[k]
+					if d := time.Duration(m.Start - o.Start); d > v.unit || -d > v.unit {
+						started++
 					}
-				}
-				extra := 0
-				for c := range got {
-					if want[c] == nil {
-						if extra++; extra < 8 {
-							t.Logf("only the exporter has %v %v", c, *got[c])
-						}
+					if !m.Guessed && m.Src.Addr != o.Src.Addr {
+						t.Errorf("%v: initiator %v (guessed %v), own %v", k, o.Src.Addr, o.Guessed, m.Src.Addr)
+					}
+					if !m.Guessed && m.Part == 0 && m.Reason != flow.Active && m.State != o.State {
+						states++
 					}
 				}
-				t.Logf("%d conversations the same, %d not, %d only of the exporter; %d records, own %d; %+v", same, other, extra, len(s.records), len(own), stats)
+				if same != conversations || len(got) != conversations {
+					t.Errorf("%d conversations the same of %d, want %d", same, len(got), conversations)
+				}
+				if states > c.reordered || started > c.epochs {
+					t.Errorf("%d states and %d starts differ, want at most %d and %d", states, started, c.reordered, c.epochs)
+				}
 			})
 		}
 	}
