@@ -111,7 +111,9 @@ func payloads(t testing.TB, file string) (all [][]byte) {
 // found together, and holds that what it writes is sane and that bounds hold.
 func FuzzDatagram(f *testing.F) {
 	for _, b := range evil() {
-		f.Add(b, b)
+		if len(b) < 4096 { // a mutation of the longest is hardly another
+			f.Add(b, b)
+		}
 	}
 	f.Add(ipfixMessage(1, 0, set(2, flowTemplate(256))), ipfixMessage(1, 0, set(256, requestData, answerData)))
 	f.Add(v9Message(1, 1, 0, set(0, flowTemplate(256)), set(1, u16(300, 4, 8, 1, 4, 48, 2, 50, 2))), v9Message(2, 2, 0, set(300, make([]byte, 8)), set(256, requestData)))

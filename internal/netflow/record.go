@@ -32,7 +32,10 @@ const (
 	hasOctetDelta
 	hasMAC
 	hasReason
-	hasAddress
+	hasSrc4
+	hasDst4
+	hasSrc6
+	hasDst6
 	isSampled // made of samples, so that silence means little
 )
 
@@ -207,13 +210,13 @@ func (o *observation) field(what op, v []byte) {
 }
 
 func (o *observation) address(what op, v []byte) {
-	at := &o.key.src
+	at, four, six := &o.key.src, uint16(hasSrc4), uint16(hasSrc6)
 	if what == dstV4 || what == dstV6 {
-		at = &o.key.dst
+		at, four, six = &o.key.dst, hasDst4, hasDst6
 	}
 	switch {
 	case (what == srcV4 || what == dstV4) && len(v) == 4:
-		o.has |= hasAddress
+		o.has |= four
 		if o.key.net == packet.NetIPv6 && *at != [16]byte{} {
 			return // a template with both has the other one empty
 		}
@@ -222,7 +225,7 @@ func (o *observation) address(what op, v []byte) {
 			o.key.net = packet.NetIPv4
 		}
 	case (what == srcV6 || what == dstV6) && len(v) == 16:
-		o.has |= hasAddress
+		o.has |= six
 		if binary.BigEndian.Uint64(v)|binary.BigEndian.Uint64(v[8:]) == 0 && o.key.net == packet.NetIPv4 {
 			return
 		}
@@ -235,8 +238,7 @@ func (o *observation) address(what op, v []byte) {
 // sampled, and hands it on.
 func (c *Collector) told(s *stream, o *observation) {
 	c.stats.Told[s.key.protocol]++
-	ip := o.key.net == packet.NetIPv4 || o.key.net == packet.NetIPv6
-	if ip && o.has&hasAddress == 0 || !ip && (o.has&hasMAC == 0 || o.srcMAC.IsZero() && o.dstMAC.IsZero()) {
+	if !o.hasEnds() {
 		c.stats.Dropped[NotAFlow]++
 		return
 	}
@@ -258,6 +260,18 @@ func (c *Collector) told(s *stream, o *observation) {
 		return
 	}
 	c.pair(o)
+}
+
+// hasEnds reports whether both ends were told, in the same kind of address.
+func (o *observation) hasEnds() bool {
+	const both4, both6 = hasSrc4 | hasDst4, hasSrc6 | hasDst6
+	switch o.key.net {
+	case packet.NetIPv4:
+		return o.has&both4 == both4
+	case packet.NetIPv6:
+		return o.has&both6 == both6
+	}
+	return o.has&hasMAC != 0 && (!o.srcMAC.IsZero() || !o.dstMAC.IsZero())
 }
 
 // interval is how many packets the record's exporter saw for each that it counted.

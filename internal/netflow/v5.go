@@ -32,7 +32,7 @@ func (c *Collector) v5(e *exporter, b []byte) bool {
 		o.key.net, o.key.proto = packet.NetIPv4, r[38]
 		o.ingress, o.egress = uint32(be.Uint16(r[12:])), uint32(be.Uint16(r[14:]))
 		o.fwd.packets, o.fwd.bytes = uint64(be.Uint32(r[16:])), uint64(be.Uint32(r[20:]))
-		o.first, o.last, o.has = be.Uint32(r[24:]), be.Uint32(r[28:]), hasFirst|hasLast|hasAddress
+		o.first, o.last, o.has = be.Uint32(r[24:]), be.Uint32(r[28:]), hasFirst|hasLast|hasSrc4|hasDst4
 		o.key.sport, o.key.dport = be.Uint16(r[32:]), be.Uint16(r[34:])
 		o.fwd.flags, o.fwd.dscp = r[37], r[39]>>2
 		c.told(s, &o)
