@@ -231,7 +231,11 @@ type continuation struct {
 // begins with a handshake.
 func (n *continuation) goesOn(o *observation) bool {
 	const quiet, tcpQuiet = 60e9, 300e9 // the meter's own timeouts
-	gap := o.first0() - n.end
+	begun := o.first0()
+	if begun < n.start { // an older part that came late, of which nothing can be said
+		return false
+	}
+	gap := begun - n.end
 	if o.key.proto == packet.ProtoTCP {
 		return gap < tcpQuiet && (o.fwd.flags|o.rev.flags)&packet.SYN == 0
 	}

@@ -19,6 +19,8 @@ import (
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.uber.org/zap"
 
+	"github.com/monban/monban/internal/app"
+	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/keep"
 	"github.com/monban/monban/internal/netflow"
 	"github.com/monban/monban/receiver/netflowreceiver/internal/metadata"
@@ -86,7 +88,10 @@ func newReceiver(cfg *Config, set receiver.Settings, next consumer.Logs) (*netfl
 		}
 	}
 	r.out = &batch{observer: observer, version: set.BuildInfo.Version, send: r.send}
-	r.collector = netflow.New(cfg.netflow(), r.out.add)
+	r.collector = netflow.New(cfg.netflow(), func(from *netflow.Source, rec *flow.Record) {
+		rec.Service = app.Service(rec)
+		r.out.add(from, rec)
+	})
 	return r, nil
 }
 
