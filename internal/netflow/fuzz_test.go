@@ -155,7 +155,7 @@ func FuzzDatagram(f *testing.F) {
 		if s := c.Stats(); s.Waiting != 0 || c.unresolved.bytes != 0 {
 			t.Errorf("left over: %+v", s)
 		}
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > 10*time.Second { // wall clock, on machines that do much else
 			t.Errorf("took %v", took)
 		}
 	})
