@@ -112,6 +112,10 @@ func (c *threatConnector) read(lr plog.LogRecord) {
 		logrecord.Read(lr, flow.Fields, &r)
 		r.Complete()
 		c.engine.Flow(&r)
+	case flow.Floods.Name:
+		var f flow.Flood
+		logrecord.Read(lr, flow.Floods, &f)
+		c.engine.Event(at, &f.Anomaly)
 	case app.Sightings.Name:
 		var s app.Sighting
 		logrecord.Read(lr, app.Sightings, &s)

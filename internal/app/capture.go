@@ -14,6 +14,7 @@ type Capture struct {
 	Flows      uint64
 	Records    uint64
 	Evicted    uint64
+	Flooded    uint64   // packets rolled up in floods
 	Refused    uint64   // packets that could not be decoded
 	Reasons    []string // why, "truncated=3"
 	Dropped    uint64   // packets that the kernel dropped before we saw them
@@ -43,6 +44,7 @@ var Captures = event.NewTable("network.capture", "How the meter fares: totals si
 	event.Number("capture.flows", "{flow}", "Flows begun", func(c *Capture) *uint64 { return &c.Flows }),
 	event.Number("capture.records", "{record}", "Flow records written", func(c *Capture) *uint64 { return &c.Records }),
 	event.Number("capture.evicted", "{flow}", "Flows ended early because the table was full", func(c *Capture) *uint64 { return &c.Evicted }),
+	event.Number("capture.flooded", "{packet}", "Packets rolled up in network.flood events", func(c *Capture) *uint64 { return &c.Flooded }),
 	event.Number("capture.refused", "{packet}", "Packets that could not be decoded", func(c *Capture) *uint64 { return &c.Refused }),
 	event.Texts("capture.refused_reasons", "Why, as reason=count", func(c *Capture) *[]string { return &c.Reasons }),
 	event.Number("capture.dropped", "{packet}", "Packets that the kernel dropped before they were read", func(c *Capture) *uint64 { return &c.Dropped }),

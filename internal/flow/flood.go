@@ -9,6 +9,7 @@ import (
 
 	"github.com/axiomhq/hyperloglog"
 
+	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/packet"
 )
 
@@ -383,7 +384,7 @@ func (t *Table) tellFlood(r *rollup, state FloodState) {
 		ID: r.id, State: state, Start: r.start, Since: r.since, End: r.last, Net: r.net, Proto: r.proto, Part: r.part,
 		Flows: r.flows, Packets: r.packets[0], Bytes: r.bytes[0], Frames: r.frames[0],
 		ReversePackets: r.packets[1], ReverseBytes: r.bytes[1], ReverseFrames: r.frames[1],
-		Ports: r.kinds,
+		Ports: r.kinds, Rate: t.floods.rate,
 	}
 	if r.kinds == 1 {
 		f.Port = r.port
@@ -489,6 +490,9 @@ type Flood struct {
 	PrefixCount                                 int
 	Prefixes                                    []string
 	PrefixPackets                               []int64
+	Rate                                        uint32 // new flows a second beyond which it is a flood
+
+	Anomaly event.Anomaly
 }
 
 // Transport is as of [Record].Transport.

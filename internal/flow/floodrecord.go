@@ -18,6 +18,7 @@ var Floods = event.NewTable("network.flood", "Many new flows of which nothing ca
 	event.Custom("flow.dst_mac", "keyword", "Who is flooded, where it is not IP", func(f *Flood) string { return f.DestinationMAC.String() }, func(f *Flood, s string) { f.DestinationMAC = packet.ParseMAC(s) }),
 	event.Number("destination.port", "", "Destination port, when it is only one", func(f *Flood) *uint16 { return &f.Port }),
 	event.Custom("network.transport", "keyword", "Transport protocol, or the link payload's name when not IP", (*Flood).Transport, (*Flood).setTransport),
+	event.Number("flood.rate", "{flow}/s", "New flows a second of which nothing comes, beyond which it is a flood", func(f *Flood) *uint32 { return &f.Rate }),
 	event.Number("flood.flows", "{flow}", "Flows rolled up", func(f *Flood) *uint64 { return &f.Flows }),
 	event.Number("flow.io.packets", "{packet}", "Their packets from who floods", func(f *Flood) *uint64 { return &f.Packets }),
 	event.Number("flow.io.bytes", "By", "Their bytes from who floods, IP header and payload", func(f *Flood) *uint64 { return &f.Bytes }),
@@ -34,4 +35,4 @@ var Floods = event.NewTable("network.flood", "Many new flows of which nothing ca
 	event.Number("flood.source.prefix.count", "{prefix}", "Prefixes (/16 of IPv4, /32 of IPv6) that the packets of this record came from", func(f *Flood) *int { return &f.PrefixCount }),
 	event.Texts("flood.source.prefixes", "The sixteen of them with most packets", func(f *Flood) *[]string { return &f.Prefixes }),
 	event.Numbers("flood.source.prefix.packets", "{packet}", "Packets of each of flood.source.prefixes, and last, where there are more, of all others", func(f *Flood) *[]int64 { return &f.PrefixPackets }),
-})
+}, event.AnomalyFields(func(f *Flood) *event.Anomaly { return &f.Anomaly }))

@@ -133,6 +133,15 @@ func (p *baselineProcessor) judge(lr plog.LogRecord) bool {
 			logrecord.Put(lr, flow.Fields, &p.flow, "anomaly.score", "anomaly.reasons")
 			return true
 		}
+	case flow.Floods.Name:
+		f := flow.Flood{End: int64(lr.Timestamp())}
+		logrecord.Read(lr, flow.Floods, &f)
+		f.Complete()
+		p.engine.Flood(&f)
+		if f.Anomaly.Score > 0 {
+			logrecord.Put(lr, flow.Floods, &f, "anomaly.score", "anomaly.reasons")
+			return true
+		}
 	case app.Sightings.Name:
 		p.seen = app.Sighting{Time: int64(lr.Timestamp())}
 		logrecord.Read(lr, app.Sightings, &p.seen)

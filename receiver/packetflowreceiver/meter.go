@@ -129,7 +129,7 @@ func (m *meter) capture(now time.Time, final bool) {
 	c := app.Capture{
 		Time: t.last, Source: m.source, First: t.first, Last: t.last,
 		Packets: t.packets, Bytes: t.bytes, Final: final,
-		Flows: t.flow.Flows, Records: t.flow.Records, Evicted: t.flow.Evicted,
+		Flows: t.flow.Flows, Records: t.flow.Records, Evicted: t.flow.Evicted, Flooded: t.flow.Flooded,
 		Fragments: t.flow.Fragments.Packets, Orphans: t.flow.Fragments.Orphans,
 		Overlaps: t.flow.Fragments.Overlapping, Incomplete: t.flow.Fragments.Incomplete,
 		ICMPErrors: t.flow.ICMPErrors, ICMPLost: t.flow.ICMPLost,

@@ -25,6 +25,7 @@ func (r *flowReceiver) observe() error {
 	}{
 		{tel.RegisterPacketflowBytesCallback, func(t *totals) uint64 { return t.bytes }},
 		{tel.RegisterPacketflowEvictedCallback, func(t *totals) uint64 { return t.flow.Evicted }},
+		{tel.RegisterPacketflowFloodedCallback, func(t *totals) uint64 { return t.flow.Flooded }},
 		{tel.RegisterPacketflowFlowsCallback, func(t *totals) uint64 { return t.flow.Flows }},
 		{tel.RegisterPacketflowLiveFlowsCallback, func(t *totals) uint64 { return uint64(t.flow.Live) }},
 		{tel.RegisterPacketflowPacketsCallback, func(t *totals) uint64 { return t.packets }},

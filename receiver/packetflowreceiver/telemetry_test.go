@@ -41,6 +41,7 @@ func TestMetrics(t *testing.T) {
 	metadatatest.AssertEqualPacketflowRecords(t, tel, points(4), same)
 	metadatatest.AssertEqualPacketflowLiveFlows(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowEvicted(t, tel, points(0), same)
+	metadatatest.AssertEqualPacketflowFlooded(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowSightings(t, tel, points(int64(len(s.sightings))), same)
 	metadatatest.AssertEqualPacketflowSuppressed(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowTunnelsOpened(t, tel, points(0), same)

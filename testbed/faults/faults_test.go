@@ -49,12 +49,14 @@ func number(e map[string]any, key string) int {
 	return int(n)
 }
 
-// conserved checks that all packets read are in flow records or refused, and tells how many there were.
+// conserved checks that all packets read are in flow records, in floods or refused, and tells how many there were.
 func conserved(t *testing.T, dir string) (packets int) {
 	t.Helper()
 	in, refused := 0, 0
-	for _, e := range lines(t, filepath.Join(dir, "flows.ndjson")) {
-		in += number(e, "flow.io.packets") + number(e, "flow.reverse.io.packets")
+	for _, file := range []string{"flows.ndjson", "floods.ndjson"} {
+		for _, e := range lines(t, filepath.Join(dir, file)) {
+			in += number(e, "flow.io.packets") + number(e, "flow.reverse.io.packets")
+		}
 	}
 	for _, e := range lines(t, filepath.Join(dir, "capture.ndjson")) {
 		packets, refused = number(e, "capture.packets"), number(e, "capture.refused")

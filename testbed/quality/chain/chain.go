@@ -56,6 +56,7 @@ func (c *Chain) Read(paths ...string) error {
 	var dec packet.Decoder
 	var h packet.Header
 	table := flow.NewTable(flow.NewDefaultConfig(), c.flow)
+	table.OnFlood(c.flood)
 	inspect := app.NewInspector(app.NewDefaultConfig(), c.sighting)
 	frames := make([]packet.Frame, 256)
 	for {
@@ -99,6 +100,13 @@ func (c *Chain) flow(r *flow.Record) {
 		c.Threat.Flow(r)
 	}
 	c.tick(r.End)
+}
+
+func (c *Chain) flood(f *flow.Flood) {
+	f.Anomaly = event.Anomaly{}
+	c.Baseline.Flood(f)
+	c.count(&f.Anomaly)
+	c.Threat.Event(f.End, &f.Anomaly)
 }
 
 func (c *Chain) sighting(s *app.Sighting) {

@@ -31,6 +31,7 @@ type TelemetryBuilder struct {
 	PacketflowBytes            metric.Int64ObservableCounter
 	PacketflowDropped          metric.Int64ObservableCounter
 	PacketflowEvicted          metric.Int64ObservableCounter
+	PacketflowFlooded          metric.Int64ObservableCounter
 	PacketflowFlows            metric.Int64ObservableCounter
 	PacketflowFreezes          metric.Int64ObservableCounter
 	PacketflowInterfacePackets metric.Int64ObservableCounter
@@ -95,6 +96,21 @@ func (builder *TelemetryBuilder) RegisterPacketflowEvictedCallback(cb metric.Int
 		cb(ctx, &observerInt64{inst: builder.PacketflowEvicted, obs: o})
 		return nil
 	}, builder.PacketflowEvicted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterPacketflowFloodedCallback sets callback for observable PacketflowFlooded metric.
+func (builder *TelemetryBuilder) RegisterPacketflowFloodedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowFlooded, obs: o})
+		return nil
+	}, builder.PacketflowFlooded)
 	if err != nil {
 		return err
 	}
@@ -373,6 +389,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_packetflow_evicted",
 		metric.WithDescription("Flows ended early because the table was full. [Alpha]"),
 		metric.WithUnit("{flow}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowFlooded, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_flooded",
+		metric.WithDescription("Packets rolled up in floods. [Alpha]"),
+		metric.WithUnit("{packet}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.PacketflowFlows, err = builder.meter.Int64ObservableCounter(
