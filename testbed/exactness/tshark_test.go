@@ -93,7 +93,7 @@ const (
 	sharkCut       = "more here: a TCP header that is cut off after its flags, or has an MPTCP option that tshark stops at"
 	sharkJumbo     = "only ours: a segment of more than 64 KiB (offload), whose IPv6 length is 0"
 	sharkRouting   = "IPv6 routing header: tshark takes the last destination in it for the other end, here it is the one on the way"
-	sharkSCTP      = "only ours: SCTP without an association that tshark sees"
+	sharkSCTP      = "only ours: SCTP without a chunk, which tshark takes for malformed"
 )
 
 // explain looks at the frames that have the addresses of a conversation in them, and says
