@@ -12,7 +12,7 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	s := &e.side[from]
 	e.touched = t.clock
 	const reordered = 60e9 // older than this is a clock set back, not a packet late
-	if d := h.Time - e.last; d > 0 || d < -reordered {
+	if h.Time > e.last || h.Time < max(e.last, math.MinInt64+reordered)-reordered {
 		e.last = h.Time
 	}
 	e.start = min(e.start, h.Time)
