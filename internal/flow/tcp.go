@@ -104,7 +104,7 @@ func connState(o, r *side) string {
 // length alone, up to 64 KiB, until the other end acknowledges what is beyond them. A
 // keep-alive, as a probe of a closed window, repeats one byte on purpose.
 func sequence(s, o *side, h *packet.Header) {
-	if h.TCPFlags&packet.ACK != 0 && h.Ack == o.next {
+	if o.missing != 0 && h.TCPFlags&packet.ACK != 0 && h.Ack == o.next {
 		o.missing = 0
 	}
 	n := uint32(h.PayloadLen)

@@ -242,9 +242,9 @@ func TestEvilPcapng(t *testing.T) {
 
 // Small files that are large inside: memory stays bounded, and time is that of the packets.
 func TestGzipBomb(t *testing.T) {
-	zip := func(level int, head []byte, zeros int) []byte {
+	zip := func(head []byte, zeros int) []byte {
 		var b bytes.Buffer
-		w, err := gzip.NewWriterLevel(&b, level)
+		w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +263,7 @@ func TestGzipBomb(t *testing.T) {
 	}
 	dir := t.TempDir()
 	t.Run("packets of nothing", func(t *testing.T) {
-		if n := survives(t, write(t, filepath.Join(dir, "a.pcap.gz"), zip(9, capture().Bytes(), size)), 0); n != size/16 {
+		if n := survives(t, write(t, filepath.Join(dir, "a.pcap.gz"), zip(capture().Bytes(), size)), 0); n != size/16 {
 			t.Errorf("%d packets", n)
 		}
 	})
@@ -273,15 +273,15 @@ func TestGzipBomb(t *testing.T) {
 		g.iface()
 		g.packet(0, 1e15, 42)
 		g.Write([]byte{0x99, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff}) // four gigabytes of no interest
-		if n := survives(t, write(t, filepath.Join(dir, "b.pcapng.gz"), zip(9, g.Bytes(), size)), 0); n != 1 {
+		if n := survives(t, write(t, filepath.Join(dir, "b.pcapng.gz"), zip(g.Bytes(), size)), 0); n != 1 {
 			t.Errorf("%d packets", n)
 		}
 	})
 	t.Run("nothing", func(t *testing.T) {
-		survives(t, write(t, filepath.Join(dir, "c.pcap.gz"), zip(9, nil, size)), 1)
+		survives(t, write(t, filepath.Join(dir, "c.pcap.gz"), zip(nil, size)), 1)
 	})
 	t.Run("bomb in bomb", func(t *testing.T) {
-		survives(t, write(t, filepath.Join(dir, "d.pcap.gz"), zip(9, zip(9, capture().Bytes(), size), 0)), 1)
+		survives(t, write(t, filepath.Join(dir, "d.pcap.gz"), zip(zip(capture().Bytes(), size), 0)), 1)
 	})
 }
 
