@@ -13,7 +13,7 @@ failed=0
 while read -r dir target; do
 	echo "== $dir $target"
 	ran=ok
-	go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" -parallel="$workers" "$dir" 2>&1 | tee "$log/out" || { ran=FAILED; failed=1; }
+	go test -run='^$' -fuzz="^$target\$" -fuzztime="$time" -fuzzminimizetime=5s -parallel="$workers" "$dir" 2>&1 | tee "$log/out" || { ran=FAILED; failed=1; }
 	said=$(grep -oE 'elapsed: [^,]+, execs: [0-9]+' "$log/out" | tail -1 || true)
 	printf '%-6s %-32s %-24s %s\n' "$ran" "$dir" "$target" "$said" >>"$log/summary"
 done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*:func | |' | sort -u | grep -E "$only")
