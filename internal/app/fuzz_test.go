@@ -15,6 +15,7 @@ func fuzz(f *testing.F, heads []packet.Header, seeds ...[]byte) {
 	for _, s := range seeds {
 		f.Add(s)
 	}
+	malformed(func(payload []byte) { f.Add(payload) })
 	b, now := newBench(Config{}), int64(start) // one for all, since making one costs more than using it
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		b.sightings, b.flows = b.sightings[:0], b.flows[:0]
@@ -47,6 +48,23 @@ func fuzz(f *testing.F, heads []packet.Header, seeds ...[]byte) {
 			check(b.flows[i].Commands...)
 		}
 	})
+}
+
+// malformed hands out the shared inputs of other projects' fuzzers, those of at most 2 KiB
+// that are no captures. Where there are none a fuzzer has only the seeds of its own.
+func malformed(see func(payload []byte)) {
+	dir := os.Getenv("MONBAN_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	for _, set := range []string{"zeek-fuzz-payload", "ndpi-fuzz-payload"} {
+		files, _ := os.ReadDir(filepath.Join(dir, "malformed", set))
+		for _, file := range files {
+			if b, err := os.ReadFile(filepath.Join(dir, "malformed", set, file.Name())); err == nil && len(b) <= 2048 {
+				see(b)
+			}
+		}
+	}
 }
 
 func udpHead(src, dst string) packet.Header {

@@ -86,6 +86,8 @@ func failed(r *flow.Record) bool {
 			return !r.Guessed
 		case "OTH", "RSTRH": // FIN, NULL, Xmas and ACK probes
 			return r.Src.Packets+r.Dst.Packets <= 3 && len(r.FirstSizes) == 0
+		case "S1": // a SYN-ACK that nobody acknowledged
+			return !r.Guessed && r.Src.Packets == 1 && len(r.FirstSizes) == 0
 		}
 		return false
 	case packet.ProtoUDP:

@@ -11,11 +11,11 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	e := t.at(slot)
 	s := &e.side[from]
 	e.touched = t.clock
-	if d := h.Time - e.last; d > 0 {
+	if h.Time > e.last {
 		e.last = h.Time
-	} else if d < 0 {
+	} else if h.Time < e.last {
 		const reordered = 60e9 // older than this is a clock set back, not a packet late
-		if d < -reordered {
+		if h.Time < max(e.last, math.MinInt64+reordered)-reordered {
 			e.last = h.Time
 		}
 		e.start = min(e.start, h.Time)

@@ -149,6 +149,7 @@ func FuzzQuoted(f *testing.F) {
 	six := make([]byte, 64)
 	six[0], six[6], six[40], six[48] = 0x60, 0, 44, 17
 	f.Add(six)
+	table, _ := collect(NewDefaultConfig())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var q packet.Header
 		if rest := quoted(b, &q); rest != nil {
@@ -159,7 +160,7 @@ func FuzzQuoted(f *testing.F) {
 				t.Fatal("more than there was")
 			}
 		}
-		table, _ := collect(NewDefaultConfig())
+		table.stats = Stats{}
 		table.Add(&packet.Header{Net: packet.NetIPv4, Proto: packet.ProtoICMP, ICMPType: 3, Payload: b}, 0)
 		table.Add(&packet.Header{Net: packet.NetIPv6, Proto: packet.ProtoICMPv6, ICMPType: 1, Payload: b}, 0)
 		if s := table.Stats(); s.ICMPErrors != 2 || s.ICMPLost > 2 {

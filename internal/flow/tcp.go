@@ -104,7 +104,7 @@ func connState(o, r *side) string {
 // length alone, up to 64 KiB, until the other end acknowledges what is beyond them. A
 // keep-alive, as a probe of a closed window, repeats one byte on purpose.
 func sequence(s, o *side, h *packet.Header) {
-	if h.TCPFlags&packet.ACK != 0 && h.Ack == o.next {
+	if o.missing != 0 && h.TCPFlags&packet.ACK != 0 && h.Ack == o.next {
 		o.missing = 0
 	}
 	n := uint32(h.PayloadLen)
@@ -208,9 +208,19 @@ func isAnswer(h *packet.Header) bool {
 
 // servicePort reports whether a packet from port a to port b looks like an answer.
 func servicePort(a, b uint16) bool {
-	const system, ephemeral = 1024, 32768 // RFC 6335 system ports; the lowest ephemeral port of common stacks
+	const system = 1024 // RFC 6335
 	const dhcpServer, dhcpClient = 67, 68
-	return a != 0 && (a < system && b >= system || a < ephemeral && b >= ephemeral) || a == dhcpServer && b == dhcpClient
+	return a != 0 && (a < system && b >= system || !ephemeral(a) && ephemeral(b)) || a == dhcpServer && b == dhcpClient
+}
+
+// ephemeral reports whether common stacks give the port to clients, and no OT protocol is
+// served on it.
+func ephemeral(p uint16) bool {
+	switch p {
+	case 34962, 34963, 34964, 34980, 44818, 47808: // PROFINET, EtherCAT, EtherNet/IP, BACnet
+		return false
+	}
+	return p >= 32768
 }
 
 // icmpPair gives the type that answers ty, or the code when nothing does.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -89,7 +90,10 @@ const (
 	sharkLayer     = "another layer of a tunnel or a link encapsulation: tshark counts each, here one is metered"
 	sharkQuoted    = "quoted by an ICMP error: tshark counts it with what it quotes"
 	sharkLength    = "same packets; the capture lies about their length on the wire"
-	sharkSCTP      = "only ours: SCTP without an association that tshark sees"
+	sharkCut       = "more here: a TCP header that is cut off after its flags, or has an MPTCP option that tshark stops at"
+	sharkJumbo     = "only ours: a segment of more than 64 KiB (offload), whose IPv6 length is 0"
+	sharkRouting   = "IPv6 routing header: tshark takes the last destination in it for the other end, here it is the one on the way"
+	sharkSCTP      = "only ours: SCTP without a chunk, which tshark takes for malformed"
 )
 
 // explain looks at the frames that have the addresses of a conversation in them, and says
@@ -123,6 +127,9 @@ func explain(t *testing.T, path string, k key) (kind string) {
 			is, _ := keyOf(h.Proto, end{packet.Addr(h.Src), h.SrcPort}, end{packet.Addr(h.Dst), h.DstPort})
 			switch {
 			case h.IsIP() && is == k:
+				if h.Proto == packet.ProtoTCP && kind == "" && (len(f.Data) < f.WireLen || bytes.IndexByte(h.TCPOptions, 30) >= 0) {
+					kind = sharkCut
+				}
 			case h.Fragment:
 				return sharkFragments
 			case h.IsIP() && h.Proto == packet.ProtoICMP && h.ICMPType != 0 && h.ICMPType != 8, h.IsIP() && h.Proto == packet.ProtoICMPv6 && h.ICMPType < 128:
@@ -133,6 +140,19 @@ func explain(t *testing.T, path string, k key) (kind string) {
 			}
 		}
 	}
+}
+
+// routed reports whether there is a conversation of IPv6 that differs from k in the address
+// of one end alone.
+func routed(k key, others []key) bool {
+	return k.lo.addr.Is6() && slices.ContainsFunc(others, func(o key) bool {
+		for _, o := range []key{o, {o.proto, o.hi, o.lo}} {
+			if o.proto == k.proto && o.lo.port == k.lo.port && o.hi.port == k.hi.port && (o.lo.addr == k.lo.addr) != (o.hi.addr == k.hi.addr) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // The third opinion: tshark's list of conversations. Captures are appended to each other,
@@ -182,7 +202,7 @@ func TestTshark(t *testing.T) {
 	for chunk := range slices.Chunk(files, atOnce) {
 		merge(chunk)
 	}
-	talks := newTally("Conversations of TCP, UDP and SCTP in tshark's lists", sharkSame, sharkFragments, sharkLayer, sharkQuoted, sharkRefused, sharkLength, sharkSCTP)
+	talks := newTally("Conversations of TCP, UDP and SCTP in tshark's lists", sharkSame, sharkFragments, sharkLayer, sharkQuoted, sharkRefused, sharkLength, sharkCut, sharkJumbo, sharkRouting, sharkSCTP)
 	compared := 0
 	for _, path := range batches {
 		theirs := readShark(t, path)
@@ -200,7 +220,9 @@ func TestTshark(t *testing.T) {
 			case o != nil && o.lo.packets == d.lo.packets && o.hi.packets == d.hi.packets:
 				kind = sharkLength
 			default:
-				kind = explain(t, path, k)
+				if kind = explain(t, path, k); kind == "" && o == nil && routed(k, slices.Collect(maps.Keys(ours.talks))) {
+					kind = sharkRouting
+				}
 			}
 			talks.count(kind, "%s %v: tshark %+v, ours %+v", filepath.Base(path), k, d, o)
 			delete(ours.talks, k)
@@ -210,10 +232,16 @@ func TestTshark(t *testing.T) {
 			case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
 				kind := ""
 				switch {
-				case o.fragments == o.lo.packets+o.hi.packets:
+				case o.fragments > 0:
 					kind = sharkFragments
+				case k.lo.addr.Is6() && o.lo.bytes+o.hi.bytes > 1<<16:
+					kind = sharkJumbo
+				case routed(k, slices.Collect(maps.Keys(theirs))):
+					kind = sharkRouting
 				case k.proto == packet.ProtoSCTP:
 					kind = sharkSCTP
+				default:
+					kind = explain(t, path, k)
 				}
 				talks.count(kind, "%s %v: only ours %+v", filepath.Base(path), k, o)
 			}

@@ -159,6 +159,14 @@ func TestZeek(t *testing.T) {
 	if err := json.Unmarshal(text, &pairs); err != nil {
 		t.Fatal(err)
 	}
+	// Zeek's parsers of OT protocols have tests of their own.
+	for _, c := range []struct{ project, log, trace string }{
+		{"icsnpp-bacnet/testing", "basic", "bacnet_example.pcap"},
+		{"icsnpp-enip/tests", "basic", "enip_cip_example.pcap"},
+		{"icsnpp-modbus/testing", "basic", "modbus_example.pcap"},
+	} {
+		pairs = append(pairs, zeekPair{Trace: "../../" + c.project + "/traces/" + c.trace, Baseline: "../../" + c.project + "/baseline/analyzer." + c.log + "/conn.log"})
+	}
 	const withAddresses, without = "logs of connections", "logs that leave the addresses out: not compared"
 	logs := newTally("Zeek's expected logs", withAddresses, without)
 	talks := newTally("Conversations in them", same, sameEnds, zeekCarrier, zeekMiddle, inTunnel, zeekOffload, zeekGridFTP, zeekFilter)

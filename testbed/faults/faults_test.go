@@ -103,45 +103,59 @@ func write(t *testing.T, name string, data []byte) string {
 }
 
 // Captures that were made to break readers: no panic, no second of work, and every packet
-// accounted for. What is no capture at all is a payload in [TestMalformedPayloads], too.
+// accounted for. Each goes through the binary alone, and once more with all others of its
+// directory, together with the files there that are no captures at all.
 func TestMalformed(t *testing.T) {
 	root := testbed.Data(t, "malformed")
 	out, ran := filepath.Join(t.TempDir(), "out"), 0
 	n, packets, slowest := 0, 0, time.Duration(0)
-	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		every := 1
-		if testing.Short() {
-			every = 10
-		}
-		if n++; n%every != 0 {
-			return nil
-		}
-		ran++
+	run := func(name string, most time.Duration) int {
 		if err := os.RemoveAll(out); err != nil {
-			return err
+			t.Fatal(err)
 		}
 		r := testbed.Run(t, "--config", "pcap:"+name+"?out="+out)
 		sane(t, r)
-		if slowest = max(slowest, r.CPU); r.CPU > time.Second || r.Took > 20*time.Second {
+		if r.CPU > most || r.Took > 20*time.Second {
 			t.Errorf("took %s, %s of CPU", r.Took, r.CPU)
 		}
-		if r.Code != 1 {
-			packets += conserved(t, out)
-		} else if conserved(t, out) != 0 {
+		read := conserved(t, out)
+		if r.Code == 1 && read != 0 {
 			t.Errorf("packets were read, and yet nothing could be: %s", r.Stderr)
 		}
 		if t.Failed() {
 			t.Fatal(name)
 		}
+		ran++
+		slowest = max(slowest, r.CPU)
+		return read
+	}
+	dirs := map[string]int{}
+	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		n++
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		dir := filepath.Dir(name)
+		if dirs[dir] += 0; !looksLikeCapture(data) || testing.Short() && n%10 != 0 {
+			return nil
+		}
+		read := run(name, time.Second)
+		packets, dirs[dir] = packets+read, dirs[dir]+read
 		return nil
 	})
 	if err != nil || ran == 0 {
 		t.Fatalf("%d files: %v", ran, err)
 	}
-	t.Logf("%d of %d files, %d packets, at most %s of CPU", ran, n, packets, slowest)
+	for dir, want := range dirs {
+		if read := run(filepath.Join(dir, "*"), 10*time.Second); read != want && !testing.Short() {
+			t.Errorf("%s: %d packets in all, %d one by one", dir, read, want)
+		}
+	}
+	t.Logf("%d files, %d runs, %d packets, at most %s of CPU", n, ran, packets, slowest)
 }
 
 func looksLikeCapture(data []byte) bool {
