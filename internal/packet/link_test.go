@@ -41,6 +41,7 @@ func TestLookedThrough(t *testing.T) {
 		{"FabricPath", in(0x8903, []byte{0, 0x49}, tagged), lanTagged},
 		{"VN-Tag", in(0x8926, []byte{0, 1, 0, 2, 8, 0}, ip4), wan4},
 		{"HSR", in(0x892f, []byte{0x10, 60, 0, 1, 0x81, 0, 0, 42, 8, 0}, ip4), edit(wan4, func(h *Header) { h.VLAN = 42 })},
+		{"E-TAG", in(0x893f, []byte{0x10, 0, 0, 0xd3, 0, 0, 8, 0}, ip4), wan4},
 		{"R-TAG", in(0xf1c1, []byte{0, 0, 0, 1, 0x86, 0xdd}, ip6), wan6},
 	} {
 		t.Run(c.name, func(t *testing.T) {

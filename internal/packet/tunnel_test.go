@@ -505,3 +505,25 @@ func FuzzMirror(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkTunnel(b *testing.B) {
+	for _, c := range wrappings(b) {
+		switch c.name {
+		case "GRE of IPv4", "ERSPAN II", "VXLAN", "Geneve", "IPv4 in IPv4":
+		default:
+			continue
+		}
+		b.Run(c.name, func(b *testing.B) {
+			f := Frame{Data: c.data, WireLen: len(c.data), Link: LinkEthernet}
+			var d Decoder
+			var h Header
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Decode(&f, &h)
+			}
+			if h.Tunnel.Depth != 1 {
+				b.Fatal("not opened")
+			}
+		})
+	}
+}
