@@ -527,3 +527,22 @@ func BenchmarkTunnel(b *testing.B) {
 		})
 	}
 }
+
+// A file can't claim to be of a link that only sockets have.
+func TestFilesHaveNoMirrorLinks(t *testing.T) {
+	frame, _, _, _ := cargo(t)
+	data := cat([]byte{8, 0, 0, 0, 0, 0, 5, 0}, frame)
+	p := pcapFile{link: uint32(LinkMirrorVXLAN)}
+	path := put(t, "mirror.pcap", append(p.header(), p.packet(0, 0, data, uint32(len(data)))...))
+	var d Decoder
+	var h Header
+	n := 0
+	if err := eachFrame(t, path, func(f *Frame) {
+		n++
+		if why := d.Decode(f, &h); why != UnknownLink {
+			t.Errorf("link %d: %s, %+v", f.Link, why, h.Tunnel)
+		}
+	}); err != nil || n != 1 {
+		t.Errorf("%d packets, %v", n, err)
+	}
+}
