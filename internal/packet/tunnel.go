@@ -147,7 +147,7 @@ func (d *Decoder) unwrap(h *Header) Reason {
 // around it that could be metered in its place.
 func (d *Decoder) mirrored(f *Frame, h *Header, b []byte, wire int) Reason {
 	in := inner{b: b, wire: wire}
-	v := noTunnel
+	var v verdict
 	switch f.Link {
 	case LinkMirrorGRE:
 		v = in.gre()
