@@ -53,12 +53,8 @@ func newLedger(t *testing.T, cfg Config) *ledger {
 // conversation names what both directions have in common.
 func conversation(h *packet.Header) string {
 	if !h.IsIP() {
-		net := h.Net
-		if net < 0x600 {
-			net = 0
-		}
 		a, b := h.SrcMAC.String(), h.DstMAC.String()
-		return fmt.Sprint(net, min(a, b), max(a, b))
+		return fmt.Sprint(h.Tunnel.ID, h.Net, min(a, b), max(a, b))
 	}
 	sp, dp := fmt.Sprint(h.SrcPort), fmt.Sprint(h.DstPort)
 	if h.Proto == packet.ProtoICMP || h.Proto == packet.ProtoICMPv6 {
@@ -68,7 +64,7 @@ func conversation(h *packet.Header) string {
 		}
 	}
 	a, b := packet.Addr(h.Src).String()+" "+sp, packet.Addr(h.Dst).String()+" "+dp
-	return fmt.Sprint(h.Net, h.Proto, min(a, b), max(a, b))
+	return fmt.Sprint(h.Tunnel.ID, h.Net, h.Proto, min(a, b), max(a, b))
 }
 
 func (l *ledger) add(h packet.Header) {
@@ -285,7 +281,7 @@ func (l *ledger) sent(e *End, r *Record, h *packet.Header) bool {
 
 func (l *ledger) conversationOf(r *Record) string {
 	h := packet.Header{Net: r.Net, Proto: r.Proto, SrcMAC: r.Src.MAC, DstMAC: r.Dst.MAC,
-		SrcPort: r.Src.Port, DstPort: r.Dst.Port, ICMPType: r.ICMPType, ICMPCode: r.ICMPCode}
+		SrcPort: r.Src.Port, DstPort: r.Dst.Port, ICMPType: r.ICMPType, ICMPCode: r.ICMPCode, Tunnel: packet.Tunnel{ID: r.Tunnel.ID}}
 	if r.IsIP() {
 		h.Src, h.Dst = r.Src.Addr.As16(), r.Dst.Addr.As16()
 		if _, _, paired := icmpPair(r.Proto, r.ICMPType, r.ICMPCode); !paired && l.packets[conversation(&h)] == nil {
@@ -352,6 +348,10 @@ func (g *traffic) next() packet.Header {
 		h.VLAN, h.InnerVLAN = uint16(g.IntN(3)), uint16(g.IntN(2))
 	}
 	h.PayloadLen = g.IntN(h.WireLen - 50)
+	if g.IntN(4) == 0 { // of one of two networks that use the same addresses
+		id := 1 + g.Uint32N(2)
+		h.Tunnel = packet.Tunnel{Kind: packet.VXLAN, ID: id, Zone: packet.Zone(0, uint32(packet.VXLAN), id), Depth: 1}
+	}
 	if g.IntN(20) == 0 {
 		h.Net = []uint16{packet.NetARP, 0x88cc, 0x26, 0x88b8}[g.IntN(4)]
 		return h
@@ -541,6 +541,10 @@ func FuzzTable(f *testing.F) {
 				SrcPort: uint16(b[5] & 3), DstPort: uint16(b[6] & 3), IPID: uint32(b[7] & 1), Fragment: b[7]&64 != 0,
 				MoreFrag: b[7]&16 != 0, FragLen: uint16(b[2]) << 6, TCPOptions: b[:b[2]&7], Payload: b[8:min(len(b), 80)]}
 			h.Src, h.Dst = [16]byte{15: b[5] >> 4}, [16]byte{15: b[6] >> 4}
+			if b[7]&16 != 0 {
+				h.VLAN = uint16(b[2])
+				h.Tunnel = packet.Tunnel{Kind: packet.Geneve, ID: uint32(b[4]), Zone: packet.Zone(0, uint32(packet.Geneve), uint32(b[4])), Src: h.Dst, Depth: 1}
+			}
 			if h.Fragment && b[7]&32 != 0 {
 				h.FragOff = uint16(b[4]) << 8
 			}

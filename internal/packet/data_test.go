@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -169,4 +170,56 @@ func open(t testing.TB, paths ...string) Source {
 	}
 	t.Cleanup(func() { s.Close() })
 	return s
+}
+
+// Real tunnels, and real frames that are not IP, as whoever captured them says they are.
+func TestWrappingsInCaptures(t *testing.T) {
+	dir := dataDir(t)
+	for _, c := range []struct {
+		path string
+		want string // packets by kind, id and depth of the tunnel, or by what is not IP
+	}{
+		{"zeek/Traces/erspanI.pcap", "map[erspan1 0 1:10]"},
+		{"zeek/Traces/erspanII.pcap", "map[erspan2 100 1:4]"},
+		{"zeek/Traces/erspanIII.pcap", "map[erspan3 0 1:2]"},
+		{"suricata-verify/decode-erspan-typeI-02/input.pcap", "map[erspan1 0 1:42]"},
+		{"suricata-verify/decode-erspan-typeII-01/input.pcap", "map[erspan2 100 1:6 net 2000:2]"},
+		{"suricata-verify/vxlan-decoder-02/vxlan.pcap", "map[net 0806:2 vxlan 100 1:10]"},
+		{"suricata-verify/decode-teredo-01/input.pcap", "map[ip:75 teredo 0 1:3]"},
+		{"suricata-verify/decode-etag-01/input.pcap", "map[ip:1]"},
+		{"zeek/Traces/tunnels/vxlan.pcap", "map[net 0806:2 vxlan 123 1:10]"},
+		{"zeek/Traces/tunnels/vxlan-triple-v2.pcap", "map[vxlan-gpe 3 3:1]"},
+		{"zeek/Traces/tunnels/geneve-47101.pcap", "map[geneve 4242 1:24]"},
+		{"zeek/Traces/tunnels/gre-within-gre.pcap", "map[gre 0 2:628]"},
+		{"zeek/Traces/tunnels/gre-over-udp-4754.pcap", "map[gre 0 1:14]"},
+		{"zeek/Traces/tunnels/gtp/gtp6_gtp_0x32.pcap", "map[gtp-u 159098 1:14 gtp-u 1980578736 1:17]"},
+		{"ndpi/pcap/4in4tunnel.pcap", "map[ipip 0 1:5]"},
+		{"ndpi/pcap/capwap_data.pcapng", "map[capwap 0 1:14]"},
+		{"iti-ics/IEC61850/GOOSE/GOOSE.pcap", "map[net 88b8:8]"},
+		{"iti-ics/profinet/PROFINET-RT-DCP/PROFINET-RT.pcap", "map[net 8892:14]"},
+		{"iti-ics/Zigbee/control4-sample.pcap", "map[net 0504:239 no_network:168]"}, // 168 acknowledgements
+		{"iti-ics/openics/EIP-SoftwareUploadFailure.pcap", "map[ip:7 net 0042:133 net 0806:33 net 2000:5 net 88cc:9]"},
+	} {
+		got := map[string]int{}
+		var d Decoder
+		var h Header
+		eachFrame(t, filepath.Join(dir, c.path), func(f *Frame) {
+			why := d.Decode(f, &h)
+			if why != OK {
+				got[why.String()]++
+				return
+			}
+			if u := h.Tunnel; u.Depth > 0 {
+				got[fmt.Sprint(u.Kind, " ", u.ID, " ", u.Depth)]++
+			}
+			if !h.IsIP() {
+				got[fmt.Sprintf("net %04x", h.Net)]++
+			} else if h.Tunnel.Depth == 0 {
+				got["ip"]++
+			}
+		})
+		if s := fmt.Sprint(got); s != c.want {
+			t.Errorf("%s: %s, want %s", c.path, s, c.want)
+		}
+	}
 }

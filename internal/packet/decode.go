@@ -23,6 +23,7 @@ const (
 	etherFabricPath = 0x8903
 	etherVNTag      = 0x8926
 	etherHSR        = 0x892f
+	etherETag       = 0x893f // 802.1BR
 	etherRTag       = 0xf1c1 // 802.1CB
 	minEtherType    = 0x600  // below it the field is an 802.3 length
 
@@ -146,6 +147,8 @@ func network(h *Header, etherType uint16, b []byte, wire, layers int) Reason {
 			skip = 2
 		case etherVNTag, etherHSR, etherRTag:
 			skip = 4
+		case etherETag:
+			skip = 6
 		case NetARP:
 			return arp(h, b, wire)
 		case etherPPPoE:

@@ -143,6 +143,45 @@ func TestLive(t *testing.T) {
 	goleak.VerifyNone(t)
 }
 
+// The kernel's own VXLAN, as the interface under it sees it.
+func TestLiveVXLAN(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		if out, err := exec.Command("ip", strings.Fields("link add vx type vxlan id 77 remote 10.9.0.2 dstport 4789 dev va")...).CombinedOutput(); err != nil {
+			t.Skipf("this kernel has no VXLAN: %s", out)
+		}
+		ip(t, "addr add 192.168.77.1/24 dev vx")
+		ip(t, "link set vx up address 02:00:00:00:77:01")
+		ip(t, "neigh replace 10.9.0.2 lladdr 02:00:00:00:00:02 dev va")
+		ip(t, "neigh replace 192.168.77.2 lladdr 02:00:00:00:77:02 dev vx")
+		s := openLive(t, LiveConfig{Interfaces: []string{"vb"}, Promiscuous: true})
+		conn, err := net.Dial("udp4", "192.168.77.2:502")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for range 100 {
+			if _, err := conn.Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen := 0
+		collect(t, s, func(_ *Frame, h *Header) {
+			if h.DstPort != 502 {
+				return
+			}
+			seen++
+			if u := h.Tunnel; u.Kind != VXLAN || u.ID != 77 || u.Depth != 1 || Addr(u.Src).String() != "10.9.0.1" || Addr(u.Dst).String() != "10.9.0.2" ||
+				h.SrcMAC.String() != "02:00:00:00:77:01" || Addr(h.Dst).String() != "192.168.77.2" || h.PayloadLen != 5 {
+				t.Fatalf("got %+v", h)
+			}
+		})
+		if seen != 100 {
+			t.Errorf("%d of 100 packets", seen)
+		}
+	})
+	goleak.VerifyNone(t)
+}
+
 func TestLiveTwoInterfaces(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		s := openLive(t, LiveConfig{Interfaces: []string{"va", "vb"}})

@@ -2,7 +2,8 @@
 // headers. It promises that every frame handed out is either decoded or refused
 // with a [Reason], so that whoever counts both loses nothing. It allocates
 // nothing per packet in the common case and never panics on what the wire says;
-// what it gives up is depth: it stops at the transport header and the payload.
+// what it gives up is depth: it opens the tunnels around a packet and stops at its
+// transport header and the payload.
 package packet
 
 import "net/netip"

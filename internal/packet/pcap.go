@@ -88,6 +88,7 @@ func newPcapReader(w *window, name, path string, add declare) (*pcapReader, erro
 	}
 	r.swap = major == 2 && minor <= 3 || major == 543
 	r.link = LinkType(word(b[20:], big) & 0x03ffffff) // above: length of the frame check sequence
+	r.link = min(r.link, 0xffff)                      // ours are beyond, and none of a file's
 	r.max = maxFor(r.link)
 	w.lo += 24
 	var err error

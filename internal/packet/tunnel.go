@@ -147,7 +147,7 @@ func (d *Decoder) unwrap(h *Header) Reason {
 // around it that could be metered in its place.
 func (d *Decoder) mirrored(f *Frame, h *Header, b []byte, wire int) Reason {
 	in := inner{b: b, wire: wire}
-	v := noTunnel
+	var v verdict
 	switch f.Link {
 	case LinkMirrorGRE:
 		v = in.gre()
@@ -180,7 +180,7 @@ func (d *Decoder) mirrored(f *Frame, h *Header, b []byte, wire int) Reason {
 
 // enter makes h the header of what is in the tunnel that it is of.
 func enter(h *Header, in *inner) Reason {
-	t := h.Tunnel
+	t, now := h.Tunnel, h.Time
 	if t.Depth == 0 {
 		t.Src, t.Dst = h.Src, h.Dst
 	}
@@ -203,7 +203,8 @@ func enter(h *Header, in *inner) Reason {
 		in.wire = max(in.wire, in.uncut())
 		length = in.wire
 	}
-	*h = Header{Time: h.Time, WireLen: length, VLAN: vlan, InnerVLAN: innerVLAN, Tunnel: t}
+	*h = Header{}
+	h.Time, h.WireLen, h.VLAN, h.InnerVLAN, h.Tunnel = now, length, vlan, innerVLAN, t
 	switch in.form {
 	case asFrame:
 		return ethernet(h, in.b, in.wire, 0)
