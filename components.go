@@ -10,6 +10,7 @@ import (
 	baselineprocessor "github.com/monban/monban/processor/baselineprocessor"
 	deviceprocessor "github.com/monban/monban/processor/deviceprocessor"
 	learnedreceiver "github.com/monban/monban/receiver/learnedreceiver"
+	netflowreceiver "github.com/monban/monban/receiver/netflowreceiver"
 	packetflowreceiver "github.com/monban/monban/receiver/packetflowreceiver"
 	telemetry "github.com/monban/monban/telemetry"
 	routingconnector "github.com/open-telemetry/opentelemetry-collector-contrib/connector/routingconnector"
@@ -89,6 +90,7 @@ func components() (otelcol.Factories, error) {
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
 		packetflowreceiver.NewFactory(),
 		learnedreceiver.NewFactory(),
+		netflowreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		kafkareceiver.NewFactory(),
 	)
@@ -98,6 +100,7 @@ func components() (otelcol.Factories, error) {
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
 		packetflowreceiver.NewFactory().Type(): "github.com/monban/monban v0.1.0",
 		learnedreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
+		netflowreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
 		otlpreceiver.NewFactory().Type():       "go.opentelemetry.io/collector/receiver/otlpreceiver v0.155.0",
 		kafkareceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver v0.155.0",
 	})

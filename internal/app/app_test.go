@@ -189,7 +189,7 @@ func TestRelay(t *testing.T) {
 	victim, attacker, peer := mac(1), mac(66), mac(2)
 	hop := func(at int64, from, to packet.MAC, src, dst string, id uint16) packet.Header {
 		h := ipHeader(at, packet.ProtoTCP, src, dst, nil)
-		h.SrcMAC, h.DstMAC, h.IPID = from, to, id
+		h.SrcMAC, h.DstMAC, h.IPID = from, to, uint32(id)
 		return h
 	}
 	const a, z, far = "10.0.0.1:1000", "10.0.0.2:502", "10.0.9.2:502"

@@ -63,6 +63,7 @@ type Field[R any] struct {
 	Unit    string // UCUM, "" for none
 	Elastic string // Elasticsearch mapping type
 	Doc     string // one line, what it means
+	Element string // information element of IPFIX that says the same, "" for none
 
 	put func(*R, Sink)
 	set func(*R, Value)
@@ -259,8 +260,8 @@ func (t *Table[R]) Set(r *R, key string, v Value, from int) (next int) {
 
 // Row describes a field without its record type, for schemas and reference pages.
 type Row struct {
-	Key, Unit, Elastic, Doc string
-	Kind                    Kind
+	Key, Unit, Elastic, Doc, Element string
+	Kind                             Kind
 }
 
 // Definition is what [Table.Describe] gives: an event kind without its Go type.
@@ -273,7 +274,7 @@ type Definition struct {
 func (t *Table[R]) Describe() Definition {
 	d := Definition{Name: t.Name, Doc: t.Doc}
 	for _, f := range t.Fields {
-		d.Rows = append(d.Rows, Row{f.Key, f.Unit, f.Elastic, f.Doc, f.Kind})
+		d.Rows = append(d.Rows, Row{f.Key, f.Unit, f.Elastic, f.Doc, f.Element, f.Kind})
 	}
 	return d
 }
@@ -292,5 +293,13 @@ func (f Field[R]) Unless(follows func(*R) bool) Field[R] {
 			put(r, s)
 		}
 	}
+	return f
+}
+
+// IPFIX names the information element, by its name in the IANA registry, that says
+// the same as the field. That of the reverse direction is "reverse" and the name
+// (RFC 5103); several are separated by a comma.
+func (f Field[R]) IPFIX(element string) Field[R] {
+	f.Element = element
 	return f
 }

@@ -26,7 +26,7 @@ func CommunityID(r *Record) string {
 	}
 	var in [2 + 16 + 16 + 2 + 2 + 2]byte
 	var a, b []byte
-	if src.Is4() {
+	if src.Is4() && dst.Is4() { // one of them alone is an IPv6 address that maps an IPv4 one
 		x, y := src.As4(), dst.As4()
 		a, b = x[:], y[:]
 	} else {

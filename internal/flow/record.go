@@ -80,6 +80,11 @@ type Record struct {
 	Commands      []string // OT commands in the order of first sight, "unit/function"
 	CommandCounts []int64  // how often each
 
+	// Only in flows that an exporter told of (package netflow).
+	Sampling                uint32 // one packet in so many was looked at; 0 and 1 mean each
+	Ingress, Egress         uint32 // its interfaces' indices, as the initiator's packets passed
+	IngressName, EgressName string
+
 	Anomaly event.Anomaly
 }
 
@@ -177,21 +182,21 @@ func (r *Record) setTransport(s string) {
 // network type follows from the addresses, an initiator is known unless said to
 // be guessed, a largest TTL is the smallest unless given.
 var Fields = event.NewTable("network.flow", "A bidirectional conversation between two ends, or the part of a long one since its last record.", []event.Field[Record]{
-	event.Address("source.address", "Address of the initiator", func(r *Record) *netip.Addr { return &r.Src.Addr }),
-	event.Number("source.port", "", "Port of the initiator", func(r *Record) *uint16 { return &r.Src.Port }),
-	event.Address("destination.address", "Address of the responder", func(r *Record) *netip.Addr { return &r.Dst.Addr }),
-	event.Number("destination.port", "", "Port of the responder", func(r *Record) *uint16 { return &r.Dst.Port }),
+	event.Address("source.address", "Address of the initiator", func(r *Record) *netip.Addr { return &r.Src.Addr }).IPFIX("sourceIPv4Address, sourceIPv6Address"),
+	event.Number("source.port", "", "Port of the initiator", func(r *Record) *uint16 { return &r.Src.Port }).IPFIX("sourceTransportPort"),
+	event.Address("destination.address", "Address of the responder", func(r *Record) *netip.Addr { return &r.Dst.Addr }).IPFIX("destinationIPv4Address, destinationIPv6Address"),
+	event.Number("destination.port", "", "Port of the responder", func(r *Record) *uint16 { return &r.Dst.Port }).IPFIX("destinationTransportPort"),
 	event.Word("network.transport", "keyword", "Transport protocol (tcp, udp, icmp, …), or the link payload's name when not IP (arp, lldp, goose, …)",
-		(*Record).Transport, (*Record).setTransport),
-	event.Text("network.protocol.name", "Application protocol, by the service port", func(r *Record) *string { return &r.Service }),
-	event.Number("flow.io.packets", "{packet}", "Packets from the initiator", func(r *Record) *uint64 { return &r.Src.Packets }),
-	event.Number("flow.io.bytes", "By", "Bytes from the initiator, IP header and payload", func(r *Record) *uint64 { return &r.Src.Bytes }),
-	event.Number("flow.reverse.io.packets", "{packet}", "Packets from the responder", func(r *Record) *uint64 { return &r.Dst.Packets }),
-	event.Number("flow.reverse.io.bytes", "By", "Bytes from the responder, IP header and payload", func(r *Record) *uint64 { return &r.Dst.Bytes }),
-	event.Instant("flow.start", "First packet of the flow", func(r *Record) *int64 { return &r.Start }),
+		(*Record).Transport, (*Record).setTransport).IPFIX("protocolIdentifier, ethernetType"),
+	event.Text("network.protocol.name", "Application protocol, by the service port", func(r *Record) *string { return &r.Service }).IPFIX("applicationName"),
+	event.Number("flow.io.packets", "{packet}", "Packets from the initiator", func(r *Record) *uint64 { return &r.Src.Packets }).IPFIX("packetDeltaCount"),
+	event.Number("flow.io.bytes", "By", "Bytes from the initiator, IP header and payload", func(r *Record) *uint64 { return &r.Src.Bytes }).IPFIX("octetDeltaCount"),
+	event.Number("flow.reverse.io.packets", "{packet}", "Packets from the responder", func(r *Record) *uint64 { return &r.Dst.Packets }).IPFIX("reversePacketDeltaCount"),
+	event.Number("flow.reverse.io.bytes", "By", "Bytes from the responder, IP header and payload", func(r *Record) *uint64 { return &r.Dst.Bytes }).IPFIX("reverseOctetDeltaCount"),
+	event.Instant("flow.start", "First packet of the flow", func(r *Record) *int64 { return &r.Start }).IPFIX("flowStartNanoseconds"),
 	event.Text("network.community_id", "Community ID version 1, seed 0", func(r *Record) *string { return &r.Community }),
-	mac("flow.src_mac", "MAC address that the initiator's first packet came from, when not source.device.id", func(r *Record) *End { return &r.Src }),
-	mac("flow.dst_mac", "MAC address that the initiator's first packet went to, when not destination.device.id", func(r *Record) *End { return &r.Dst }),
+	mac("flow.src_mac", "MAC address that the initiator's first packet came from, when not source.device.id", func(r *Record) *End { return &r.Src }).IPFIX("sourceMacAddress"),
+	mac("flow.dst_mac", "MAC address that the initiator's first packet went to, when not destination.device.id", func(r *Record) *End { return &r.Dst }).IPFIX("destinationMacAddress"),
 	event.Text("source.device.id", "Inventory id of the initiator", func(r *Record) *string { return &r.Src.Device }),
 	event.Text("source.device.name", "Its name", func(r *Record) *string { return &r.Src.DeviceName }),
 	event.Text("destination.device.id", "Inventory id of the responder", func(r *Record) *string { return &r.Dst.Device }),
@@ -199,25 +204,25 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Text("source.domain", "Name under which the wire knew the initiator's address", func(r *Record) *string { return &r.Src.Domain }),
 	event.Text("destination.domain", "Name under which the wire knew the responder's address", func(r *Record) *string { return &r.Dst.Domain }),
 	event.Text("flow.tcp.state", "TCP state in Zeek's conn_state letters", func(r *Record) *string { return &r.State }),
-	flags("flow.tcp_flags", "TCP flags of the initiator, or-ed, when not the usual 27 (FIN SYN PSH ACK) of state SF", func(r *Record) *End { return &r.Src }),
-	flags("flow.reverse.tcp_flags", "TCP flags of the responder, or-ed, when not the usual 27 of state SF", func(r *Record) *End { return &r.Dst }),
-	event.Number("flow.ttl.min", "", "Smallest TTL or hop limit from the initiator", func(r *Record) *uint8 { return &r.Src.TTLMin }),
-	ttlMax("flow.ttl.max", "Largest TTL from the initiator, when not the smallest", func(r *Record) *End { return &r.Src }),
-	event.Number("flow.reverse.ttl.min", "", "Smallest TTL or hop limit from the responder", func(r *Record) *uint8 { return &r.Dst.TTLMin }),
-	ttlMax("flow.reverse.ttl.max", "Largest TTL from the responder, when not the smallest", func(r *Record) *End { return &r.Dst }),
+	flags("flow.tcp_flags", "TCP flags of the initiator, or-ed, when not the usual 27 (FIN SYN PSH ACK) of state SF", func(r *Record) *End { return &r.Src }).IPFIX("tcpControlBits"),
+	flags("flow.reverse.tcp_flags", "TCP flags of the responder, or-ed, when not the usual 27 of state SF", func(r *Record) *End { return &r.Dst }).IPFIX("reverseTcpControlBits"),
+	event.Number("flow.ttl.min", "", "Smallest TTL or hop limit from the initiator", func(r *Record) *uint8 { return &r.Src.TTLMin }).IPFIX("minimumTTL"),
+	ttlMax("flow.ttl.max", "Largest TTL from the initiator, when not the smallest", func(r *Record) *End { return &r.Src }).IPFIX("maximumTTL"),
+	event.Number("flow.reverse.ttl.min", "", "Smallest TTL or hop limit from the responder", func(r *Record) *uint8 { return &r.Dst.TTLMin }).IPFIX("reverseMinimumTTL"),
+	ttlMax("flow.reverse.ttl.max", "Largest TTL from the responder, when not the smallest", func(r *Record) *End { return &r.Dst }).IPFIX("reverseMaximumTTL"),
 	event.Text("flow.end_reason", "Why the record was written: idle, active, forced, lack_of_resources; absent when TCP ended the flow", func(r *Record) *EndReason { return &r.Reason }).
-		Unless(func(r *Record) bool { return r.Reason == Ended }),
+		Unless(func(r *Record) bool { return r.Reason == Ended }).IPFIX("flowEndReason"),
 	event.Formatted("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits; absent from a flow that is told in one record",
 		func(r *Record, b []byte) []byte { return appendID(b, r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }).
-		Unless(func(r *Record) bool { return r.Part == 0 && r.Reason != Active }),
+		Unless(func(r *Record) bool { return r.Part == 0 && r.Reason != Active }).IPFIX("flowId"),
 	event.Number("flow.part", "", "Number of the record within its flow, from 0", func(r *Record) *uint32 { return &r.Part }),
 	event.Instant("flow.part_start", "First packet of the record, when not of the flow", func(r *Record) *int64 { return &r.Since }).
 		Unless(func(r *Record) bool { return r.Part == 0 }),
 	event.Flag("flow.initiator_guessed", "The flow began before we looked, its initiator is a guess", func(r *Record) *bool { return &r.Guessed }),
-	layer2("flow.io.layer2_bytes", "Bytes of whole frames from the initiator, when not 14 a packet more than flow.io.bytes", func(r *Record) *End { return &r.Src }),
-	layer2("flow.reverse.io.layer2_bytes", "Bytes of whole frames from the responder, when not 14 a packet more than flow.reverse.io.bytes", func(r *Record) *End { return &r.Dst }),
-	event.Number("flow.vlan_id", "", "VLAN id, the outer one of QinQ", func(r *Record) *uint16 { return &r.VLAN }),
-	event.Number("flow.inner_vlan_id", "", "Inner VLAN id of QinQ", func(r *Record) *uint16 { return &r.InnerVLAN }),
+	layer2("flow.io.layer2_bytes", "Bytes of whole frames from the initiator, when not 14 a packet more than flow.io.bytes", func(r *Record) *End { return &r.Src }).IPFIX("layer2OctetDeltaCount"),
+	layer2("flow.reverse.io.layer2_bytes", "Bytes of whole frames from the responder, when not 14 a packet more than flow.reverse.io.bytes", func(r *Record) *End { return &r.Dst }).IPFIX("reverseLayer2OctetDeltaCount"),
+	event.Number("flow.vlan_id", "", "VLAN id, the outer one of QinQ", func(r *Record) *uint16 { return &r.VLAN }).IPFIX("vlanId, dot1qVlanId"),
+	event.Number("flow.inner_vlan_id", "", "Inner VLAN id of QinQ", func(r *Record) *uint16 { return &r.InnerVLAN }).IPFIX("dot1qCustomerVlanId"),
 	event.Text("flow.tunnel.type", "What the flow's packets came in, when in a tunnel or as copies of a mirror: gre, gretap, erspan2, vxlan, geneve, tzsp, ipip, …; of several within each other the innermost", func(r *Record) *string { return &r.Tunnel.Type }),
 	event.Number("flow.tunnel.id", "", "Its id: VNI, GRE key, session, TEID", func(r *Record) *uint32 { return &r.Tunnel.ID }),
 	event.Address("flow.tunnel.peer", "Who sent the initiator's packets in it, or the copies: source address of the outermost packet", func(r *Record) *netip.Addr { return &r.Tunnel.Peer }),
@@ -225,11 +230,11 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Number("flow.tunnel.vlan_id", "", "VLAN id of the outermost frame, where the flow's own frames were in the tunnel", func(r *Record) *uint16 { return &r.Tunnel.VLAN }),
 	event.Number("flow.tunnel.depth", "", "Tunnels within each other, when more than one", func(r *Record) *uint8 { return &r.Tunnel.Depth }).
 		Unless(func(r *Record) bool { return r.Tunnel.Depth <= 1 }),
-	event.Text("network.interface.name", "Interface that saw the first packet, where the source has several", func(r *Record) *string { return &r.Interface }),
-	event.Number("flow.icmp.type", "", "ICMP or ICMPv6 type of the first packet", func(r *Record) *uint8 { return &r.ICMPType }),
-	event.Number("flow.icmp.code", "", "ICMP or ICMPv6 code of the first packet", func(r *Record) *uint8 { return &r.ICMPCode }),
-	event.Number("flow.dscp", "", "DSCP of the initiator's first packet", func(r *Record) *uint8 { return &r.Src.DSCP }),
-	event.Number("flow.reverse.dscp", "", "DSCP of the responder's first packet", func(r *Record) *uint8 { return &r.Dst.DSCP }),
+	event.Text("network.interface.name", "Interface that saw the first packet, where the source has several", func(r *Record) *string { return &r.Interface }).IPFIX("interfaceName"),
+	event.Number("flow.icmp.type", "", "ICMP or ICMPv6 type of the first packet", func(r *Record) *uint8 { return &r.ICMPType }).IPFIX("icmpTypeIPv4, icmpTypeIPv6"),
+	event.Number("flow.icmp.code", "", "ICMP or ICMPv6 code of the first packet", func(r *Record) *uint8 { return &r.ICMPCode }).IPFIX("icmpCodeIPv4, icmpCodeIPv6"),
+	event.Number("flow.dscp", "", "DSCP of the initiator's first packet", func(r *Record) *uint8 { return &r.Src.DSCP }).IPFIX("ipDiffServCodePoint"),
+	event.Number("flow.reverse.dscp", "", "DSCP of the responder's first packet", func(r *Record) *uint8 { return &r.Dst.DSCP }).IPFIX("reverseIpDiffServCodePoint"),
 	event.Number("flow.tcp.retransmissions", "{packet}", "Segments of the initiator that carried nothing new", func(r *Record) *uint32 { return &r.Src.Retrans }),
 	event.Number("flow.reverse.tcp.retransmissions", "{packet}", "Segments of the responder that carried nothing new", func(r *Record) *uint32 { return &r.Dst.Retrans }),
 	event.Text("flow.tcp.syn", "Initiator's TCP stack: SYN options in order and window; absent where its address showed the same within five minutes", func(r *Record) *string { return &r.Src.Syn }),
@@ -246,6 +251,11 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Texts("dns.question.names", "DNS names asked for", func(r *Record) *[]string { return &r.Questions }),
 	event.Texts("ot.commands", "OT commands as unit/function, in the order of first sight", func(r *Record) *[]string { return &r.Commands }),
 	event.Numbers("ot.command_counts", "{message}", "How often each of ot.commands was seen", func(r *Record) *[]int64 { return &r.CommandCounts }),
+	event.Number("flow.sampling_interval", "", "The exporter looked at one packet in so many; the counts are multiplied by it already", func(r *Record) *uint32 { return &r.Sampling }).IPFIX("samplingInterval"),
+	ifIndex("observer.ingress.interface.id", "Index (ifIndex) of the exporter's interface that the initiator's packets came in by", func(r *Record) *uint32 { return &r.Ingress }).IPFIX("ingressInterface"),
+	event.Text("observer.ingress.interface.name", "Its name, where the exporter tells", func(r *Record) *string { return &r.IngressName }).IPFIX("interfaceName"),
+	ifIndex("observer.egress.interface.id", "Index (ifIndex) of the interface that they left by", func(r *Record) *uint32 { return &r.Egress }).IPFIX("egressInterface"),
+	event.Text("observer.egress.interface.name", "Its name, where the exporter tells", func(r *Record) *string { return &r.EgressName }).IPFIX("interfaceName"),
 }, event.AnomalyFields(func(r *Record) *event.Anomaly { return &r.Anomaly }))
 
 // Complete fills in what [Fields] leaves out because it follows from the rest.
@@ -343,4 +353,11 @@ func ttlMax(key, doc string, at func(*Record) *End) event.Field[Record] {
 func layer2(key, doc string, at func(*Record) *End) event.Field[Record] {
 	f := event.Number(key, "By", doc, func(r *Record) *uint64 { return &at(r).Frames })
 	return f.Unless(func(r *Record) bool { return at(r).Frames == at(r).Bytes+ethernetHeader*at(r).Packets })
+}
+
+// ifIndex is a number that is a name: nobody adds it up.
+func ifIndex(key, doc string, at func(*Record) *uint32) event.Field[Record] {
+	f := event.Number(key, "", doc, at)
+	f.Elastic = "keyword"
+	return f
 }

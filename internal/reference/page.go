@@ -2,6 +2,7 @@ package reference
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/monban/monban/internal/baseline"
@@ -32,9 +33,18 @@ A key that is absent means zero, empty or false, or follows from the others as i
 	}
 	for _, e := range Events() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s [Schema](../../schema/%s.schema.json).\n\n", e.Name, e.Doc, e.Name)
-		b.WriteString("| Key | Type | Unit | Elasticsearch | Meaning |\n|---|---|---|---|---|\n")
+		standard := slices.ContainsFunc(e.Rows, func(r event.Row) bool { return r.Element != "" })
+		if standard {
+			b.WriteString("| Key | Type | Unit | Elasticsearch | [IPFIX](https://www.iana.org/assignments/ipfix) | Meaning |\n|---|---|---|---|---|---|\n")
+		} else {
+			b.WriteString("| Key | Type | Unit | Elasticsearch | Meaning |\n|---|---|---|---|---|\n")
+		}
 		for _, r := range e.Rows {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r.Key, r.Kind, unit(r), r.Elastic, cell(r.Doc))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |", r.Key, r.Kind, unit(r), r.Elastic)
+			if standard {
+				fmt.Fprintf(&b, " %s |", r.Element)
+			}
+			fmt.Fprintf(&b, " %s |\n", cell(r.Doc))
 		}
 	}
 	b.WriteString("\n## Reasons\n\nEach entry of `anomaly.reasons` has `kind` ([kinds of evidence](reports.md#evidence)), `device` (the id of the device that acts), " +
