@@ -15,7 +15,21 @@ func inNamespace(t *testing.T, script string, env ...string) Result {
 	if err := exec.Command("unshare", "-rn", "ip", "link", "set", "lo", "up").Run(); err != nil {
 		t.Skipf("no network namespace to be had: %v", err)
 	}
-	cmd := exec.Command("unshare", "-rn", "bash", "-c", "set -eu; ip link set lo up\n"+script)
+	return unshared(t, "-rn", script, env)
+}
+
+// inNamespaceOfRoot is inNamespace for root itself, with the users that there are.
+func inNamespaceOfRoot(t *testing.T, script string, env ...string) Result {
+	t.Helper()
+	if err := exec.Command("unshare", "-n", "ip", "link", "set", "lo", "up").Run(); err != nil {
+		t.Skipf("no network namespace to be had: %v", err)
+	}
+	return unshared(t, "-n", script, env)
+}
+
+func unshared(t *testing.T, how, script string, env []string) Result {
+	t.Helper()
+	cmd := exec.Command("unshare", how, "bash", "-c", "set -eu; ip link set lo up\n"+script)
 	cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), env...)
 	return Exec(t, cmd)
 }

@@ -274,3 +274,18 @@ func BenchmarkMirror(b *testing.B) {
 		b.ReportMetric(float64(s.Stats().Drops()), "drops")
 	})
 }
+
+func FuzzParseMirror(f *testing.F) {
+	for _, s := range []string{"vxlan", "vxlan:8472", "gre", "gre:1", "tzsp:", "geneve:65536", ":", "erspan:0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMirror(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseMirror(m.String()); err != nil || again != m {
+			t.Errorf("%q is %+v, and its name %+v: %v", text, m, again, err)
+		}
+	})
+}

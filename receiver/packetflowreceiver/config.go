@@ -316,19 +316,19 @@ func (m *MirrorsConfig) mirrors() (*packet.MirrorConfig, []error) {
 	}
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	c := &packet.MirrorConfig{Listen: m.Listen}
-	var err error
-	if m.Address != "" {
-		if c.Address, err = netip.ParseAddr(m.Address); err != nil {
-			wrong("address: %q is no IP address", m.Address)
+	address := func(key, text string) netip.Addr {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			wrong("%s: %q is no IP address", key, text)
 		}
+		return a.Unmap()
+	}
+	c := &packet.MirrorConfig{Listen: m.Listen}
+	if m.Address != "" {
+		c.Address = address("address", m.Address)
 	}
 	for i, p := range m.Peers {
-		peer := packet.Peer{Name: p.Name}
-		if peer.Address, err = netip.ParseAddr(p.Address); err != nil {
-			wrong("peers::%d: %q is no IP address", i, p.Address)
-		}
-		c.Peers = append(c.Peers, peer)
+		c.Peers = append(c.Peers, packet.Peer{Address: address(fmt.Sprintf("peers::%d", i), p.Address), Name: p.Name})
 	}
 	switch m.UnknownPeers {
 	case peersAccept:

@@ -148,7 +148,6 @@ func readCounters() (c counters, err error) {
 type usage struct {
 	cpu       time.Duration
 	rss, peak int64 // bytes
-	switches  int64 // of all threads, given away by themselves
 }
 
 func readUsage(pid int) (u usage, err error) {
@@ -165,22 +164,13 @@ func readUsage(pid int) (u usage, err error) {
 		}
 		u.cpu += time.Duration(ticks) * (time.Second / 100)
 	}
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return u, err
-	}
-	for _, t := range tasks {
-		status(fmt.Sprintf("/proc/%d/task/%s/status", pid, t.Name()), map[string]func(int64){
-			"voluntary_ctxt_switches": func(n int64) { u.switches += n },
-		})
-	}
 	status(fmt.Sprintf("/proc/%d/status", pid), map[string]func(int64){
 		"VmRSS": func(n int64) { u.rss = n << 10 }, "VmHWM": func(n int64) { u.peak = n << 10 },
 	})
 	return u, nil
 }
 
-// status reads numbers of a status file; a thread that has ended has none.
+// status reads numbers of a status file.
 func status(name string, want map[string]func(int64)) {
 	text, _ := os.ReadFile(name)
 	for line := range bytes.Lines(text) {

@@ -55,7 +55,7 @@ func load(t *testing.T, args ...string) string {
 func TestLoad(t *testing.T) {
 	out := load(t, "-rates", "20k", "-seconds", "2", "-n", "1", "-peers", "")
 	t.Log("\n" + out)
-	row := regexp.MustCompile(`\| 20000 \| monban \| (\d+) \| (\d+) \| 0 \| 0 \|`).FindStringSubmatch(out)
+	row := regexp.MustCompile(`\| 20000 \| monban \| (\d+) \| (\d+) \| 0 \| 0 \| 0 of 1 \|`).FindStringSubmatch(out)
 	if row == nil {
 		t.Fatal("packets are missing")
 	}
