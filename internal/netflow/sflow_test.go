@@ -1,8 +1,15 @@
 package netflow
 
 import (
+	"errors"
+	"io"
+	"maps"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/monban/monban/internal/packet"
+	"github.com/monban/monban/testbed"
 )
 
 func sflowDatagram(seq uint32, samples ...[]byte) []byte {
@@ -76,4 +83,84 @@ func TestSFlowDecodedByTheAgent(t *testing.T) {
 	if r := c.records[1]; r.Src.Packets != 256 || r.Dst.Addr.String() != "2001:db8::1" || r.Proto != 17 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestSFlowOfCapture samples every packet of a capture, as an agent does, and finds all
+// packets and bytes of IP in the records again, conversation by conversation.
+func TestSFlowOfCapture(t *testing.T) {
+	type ends struct {
+		a, b  [16]byte
+		proto uint8
+	}
+	type sum struct{ packets, bytes uint64 }
+	between := func(a, b [16]byte, proto uint8) ends {
+		if compare(&a, &b) > 0 {
+			a, b = b, a
+		}
+		return ends{a, b, proto}
+	}
+	src, err := packet.OpenFiles(filepath.Join(testbed.Root(), "testbed", "lab", "demo.pcap.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	const rate = 10 // what the agent claims
+	want := map[ends]sum{}
+	c := newCollected(nil)
+	var d packet.Decoder
+	var h packet.Header
+	frames := make([]packet.Frame, 64)
+	seq, samples := uint32(0), uint64(0)
+	for {
+		n, err := src.NextBatch(frames)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var batch [][]byte
+		for i := range frames[:n] {
+			f := &frames[i]
+			if d.Decode(f, &h) == packet.OK && h.IsIP() {
+				k := between(h.Src, h.Dst, h.Proto)
+				s := want[k]
+				want[k] = sum{s.packets + rate, s.bytes + rate*uint64(h.NetLen)}
+			}
+			head := f.Data[:min(len(f.Data), 128)]
+			batch = append(batch, sflowSample(rate, 1, 2, 1, uint32(f.WireLen+4), head))
+			c.now = f.Time
+		}
+		for len(batch) > 0 {
+			n := min(len(batch), 7)
+			c.add(sflowDatagram(seq, batch[:n]...))
+			batch, seq, samples = batch[n:], seq+1, samples+uint64(n)
+			c.Tick(c.now)
+		}
+	}
+	c.Flush()
+	got := map[ends]sum{}
+	for _, r := range c.records {
+		if r.IsIP() {
+			k := between(r.Src.Addr.As16(), r.Dst.Addr.As16(), r.Proto)
+			s := got[k]
+			got[k] = sum{s.packets + r.Src.Packets + r.Dst.Packets, s.bytes + r.Src.Bytes + r.Dst.Bytes}
+		}
+		if r.Sampling != rate {
+			t.Fatalf("record %+v", r)
+		}
+	}
+	if !maps.Equal(got, want) || len(want) < 50 {
+		t.Errorf("%d pairs of addresses in records, %d in the capture", len(got), len(want))
+	}
+	if s := c.Stats(); s.Told[SFlow5] != samples || s.Lost != 0 || s.Hurried != 0 {
+		t.Errorf("%d samples; %+v", samples, s)
+	}
+	c.dropped(t, nil)
+	for _, r := range c.records {
+		if r.Part > 0 {
+			return // of a flow longer than the interval
+		}
+	}
+	t.Error("no flow has a second part")
 }

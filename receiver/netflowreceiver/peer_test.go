@@ -48,9 +48,9 @@ func tally(into map[conversation]*sums, r *flow.Record) {
 	}
 }
 
-// metered is what our own meter says of a capture, with the padding of short frames,
-// which softflowd counts to the packet.
-func metered(t *testing.T, file string) (map[conversation]*sums, []flow.Record) {
+// metered is what our own meter says of a capture; padded, with the padding of short
+// frames, which softflowd counts to the packet.
+func metered(t *testing.T, file string, padded bool) (map[conversation]*sums, []flow.Record) {
 	t.Helper()
 	src, err := packet.OpenFiles(file)
 	if err != nil {
@@ -74,7 +74,7 @@ func metered(t *testing.T, file string) (map[conversation]*sums, []flow.Record) 
 		}
 		for i := range frames[:n] {
 			if d.Decode(&frames[i], &h) == packet.OK {
-				if link := 14; h.IsIP() && frames[i].Link == packet.LinkEthernet && h.VLAN == 0 && h.WireLen > link+h.NetLen {
+				if link := 14; padded && h.IsIP() && frames[i].Link == packet.LinkEthernet && h.VLAN == 0 && h.WireLen > link+h.NetLen {
 					h.NetLen = h.WireLen - link
 				}
 				table.Add(&h, 0)
@@ -167,7 +167,7 @@ func TestSoftflowd(t *testing.T) {
 			c.file = filepath.Join(testbed.Data(t), filepath.FromSlash(c.file))
 		}
 		file := plain(t, c.file)
-		want, own := metered(t, file)
+		want, own := metered(t, file, true)
 		mine := firsts(own)
 		for _, v := range []struct {
 			name string
@@ -233,5 +233,55 @@ func TestSoftflowd(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestPmacctSFlow has pmacctd sample every packet of a capture as sFlow: packets and
+// bytes of all conversations are those that our own meter counts.
+func TestPmacctSFlow(t *testing.T) {
+	name, err := exec.LookPath("pmacctd")
+	if err != nil {
+		t.Skip("needs pmacctd of pmacct")
+	}
+	file := plain(t, filepath.Join(testbed.Root(), "testbed", "lab", "demo.pcap.gz"))
+	want, _ := metered(t, file, false)
+	s := &sink{}
+	r := start(t, config(), s, nil)
+	conf := filepath.Join(t.TempDir(), "pmacctd.conf")
+	if err := os.WriteFile(conf, []byte("daemonize: false\nplugins: sfprobe\npcap_savefile: "+file+"\npcap_savefile_delay: 1\nsampling_rate: 1\n"+
+		"sfprobe_agentip: 192.0.2.9\nplugin_pipe_size: 67108864\nplugin_buffer_size: 65536\nsfprobe_receiver: "+r.address(0)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p := testbed.Exec(t, exec.Command(name, "-f", conf)); p.Code != 0 {
+		t.Fatalf("pmacctd: exit code %d\n%s%s", p.Code, p.Stdout, p.Stderr)
+	}
+	r.settle(t)
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := map[conversation]*sums{}
+	for i := range s.records {
+		tally(got, &s.records[i])
+	}
+	missing := uint64(0) // pmacctd never sends its last datagram when that is not full
+	for k, n := range want {
+		g := got[k]
+		if g == nil {
+			t.Errorf("%v: not exported, own %v", k, n)
+			continue
+		}
+		for i := range g {
+			if g[i] > n[i] {
+				t.Errorf("%v: exporter %v, own %v", k, g, n)
+			}
+		}
+		missing += n[0] + n[2] - g[0] - g[2]
+	}
+	const datagram = 8 // samples
+	if missing >= datagram || len(got) != len(want) {
+		t.Errorf("%d packets missing of %d conversations, own %d", missing, len(got), len(want))
+	}
+	if stats := r.collector.Stats(); stats.Lost != 0 || stats.Dropped != (netflow.Stats{}).Dropped || stats.Datagrams[netflow.SFlow5] < 5000 {
+		t.Errorf("lost or dropped: %+v", stats)
 	}
 }
