@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -163,4 +165,25 @@ func BenchmarkEncode(b *testing.B) {
 		buf = e.appendRecord(buf[:0], lr)
 	}
 	b.SetBytes(int64(len(buf)))
+}
+
+func TestNumbersAndTimesAreThoseOfTheLibrary(t *testing.T) {
+	e := newEncoder()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range int64(200_000) {
+		n := i
+		if i > 110_000 {
+			n = rng.Int64() >> rng.IntN(64)
+			if i%2 == 0 {
+				n = -n
+			}
+		}
+		if got, want := string(appendInt(nil, n)), strconv.FormatInt(n, 10); got != want {
+			t.Fatalf("%s, not %s", got, want)
+		}
+		at := time.Unix(0, n).UTC()
+		if got, want := string(e.appendTime(nil, n)), at.Format(`"2006-01-02T15:04:05.000000000Z"`); got != want {
+			t.Fatalf("%d is %s, not %s", n, got, want)
+		}
+	}
 }

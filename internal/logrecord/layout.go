@@ -83,10 +83,15 @@ type (
 
 func init() {
 	if layout.err = check(); layout.err != nil {
-		typ := func(x any) unsafe.Pointer { return (*word)(unsafe.Pointer(&x)).typ }
-		layout.typInt, layout.typFloat, layout.typBool = typ(&ownInt{}), typ(&ownFloat{}), typ(&ownBool{})
-		layout.typString, layout.typList = typ(&ownString{}), typ(&ownList{})
+		useOwn()
 	}
+}
+
+// useOwn makes [Attrs] give attributes of our own types.
+func useOwn() {
+	typ := func(x any) unsafe.Pointer { return (*word)(unsafe.Pointer(&x)).typ }
+	layout.typInt, layout.typFloat, layout.typBool = typ(&ownInt{}), typ(&ownFloat{}), typ(&ownBool{})
+	layout.typString, layout.typList = typ(&ownString{}), typ(&ownList{})
 }
 
 // sample is a record with a value of each type that we write, made the public way.

@@ -195,20 +195,18 @@ func (a *Arena) Add(lr plog.LogRecord, key, value string) {
 	r.attributes = append(r.attributes, Attr{key: key, value: word{layout.typString, a.str(value)}})
 }
 
-// Rename gives an attribute another key, which the record has not.
-func (a *Arena) Rename(lr plog.LogRecord, key, to string) {
-	m := lr.Attributes()
+// Replace puts a text, under a key that the record has not, in the place of another text.
+func (a *Arena) Replace(lr plog.LogRecord, key, to, value string) {
 	if !a.ready() {
-		if v, ok := m.Get(key); ok {
-			v.CopyTo(m.PutEmpty(to))
-			m.Remove(key)
-		}
+		m := lr.Attributes()
+		m.Remove(key)
+		m.PutStr(to, value)
 		return
 	}
 	attrs := Attrs(lr)
 	for i := range attrs {
 		if attrs[i].key == key {
-			attrs[i].key = to
+			attrs[i] = Attr{key: to, value: word{layout.typString, a.str(value)}}
 			return
 		}
 	}

@@ -121,7 +121,7 @@ func markFlow(arena *logrecord.Arena, lr plog.LogRecord, r *flow.Record, has mar
 		switch {
 		case x.value == "":
 		case x.value == x.mac:
-			arena.Rename(lr, x.macKey, x.key)
+			arena.Replace(lr, x.macKey, x.key, x.value) // x.mac would keep the record's slab
 		default:
 			arena.Add(lr, x.key, x.value)
 		}
