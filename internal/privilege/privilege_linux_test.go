@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -39,10 +40,22 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-func inside(t *testing.T) {
-	for range 8 { // threads that are there before
-		go func() { runtime.LockOSThread(); select {} }()
+// threads makes n that stay.
+func threads(n int) {
+	var made sync.WaitGroup
+	made.Add(n)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			made.Done()
+			select {}
+		}()
 	}
+	made.Wait()
+}
+
+func inside(t *testing.T) {
+	threads(8) // that are there before
 	name := os.Getenv("MONBAN_TEST_DROP")
 	if name == "-" {
 		name = ""
@@ -51,11 +64,9 @@ func inside(t *testing.T) {
 		fmt.Println(err)
 		return
 	}
-	for range 8 { // and such as come after
-		go func() { runtime.LockOSThread(); select {} }()
-	}
+	threads(8) // and such as come after
 	tasks, err := filepath.Glob("/proc/self/task/*/status")
-	if err != nil || len(tasks) < 8 {
+	if err != nil || len(tasks) < 16 {
 		t.Fatal(tasks, err)
 	}
 	seen := map[string]bool{}

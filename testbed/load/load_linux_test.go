@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"os"
 	"os/exec"
@@ -134,5 +135,28 @@ func TestRates(t *testing.T) {
 		if got != want {
 			t.Errorf("%q is %d", s, got)
 		}
+	}
+}
+
+// Records that were set aside and packed count as well.
+func TestSumFlows(t *testing.T) {
+	dir := t.TempDir()
+	line := `{"flow.io.packets":3,"flow.reverse.io.packets":4}` + "\n"
+	if err := os.WriteFile(dir+"/flows.ndjson", []byte(line+line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(line)); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/flows-2026-11-25T00-00-00.000.ndjson.gz", packed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := sumFlows(dir); n != 21 || err != nil {
+		t.Errorf("%d packets, %v", n, err)
+	}
+	if _, err := sumFlows(t.TempDir()); err == nil {
+		t.Error("no flows are no error")
 	}
 }

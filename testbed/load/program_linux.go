@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,17 +88,40 @@ func sumFlows(dir string) (n uint64, err error) {
 	return n, err
 }
 
+// eachLine reads the events of a kind, also those that were set aside and packed.
 func eachLine(dir, kind string, see func([]byte) error) error {
-	f, err := os.Open(filepath.Join(dir, kind+".ndjson"))
+	names, err := filepath.Glob(filepath.Join(dir, kind+"*.ndjson*"))
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("monban wrote no %s", kind)
+	}
+	for _, name := range names {
+		if err := eachLineOf(name, see); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+	}
+	return nil
+}
+
+func eachLineOf(name string, see func([]byte) error) error {
+	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
+	var in io.Reader = f
+	if strings.HasSuffix(name, ".gz") {
+		if in, err = gzip.NewReader(f); err != nil {
+			return err
+		}
+	}
+	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if err := see(lines.Bytes()); err != nil {
-			return fmt.Errorf("%s.ndjson: %w", kind, err)
+			return err
 		}
 	}
 	return lines.Err()

@@ -52,7 +52,8 @@ func soak(l *lab, o options) error {
 	command := p.command
 	p.command = func(dir string) *exec.Cmd {
 		c := command(dir)
-		c.Args = append(c.Args, "--set", "service::telemetry::metrics::level=normal")
+		c.Args = append(c.Args, "--set", "service::telemetry::metrics::level=normal",
+			"--set", "exporters::ndjson::rotation::max_files=1000") // all are added up in the end
 		return c
 	}
 	r, err := start(p, l.scratch)
