@@ -212,7 +212,7 @@ type gap struct {
 
 const (
 	lateMost = 16      // datagrams that one may be late
-	jumpMost = 1 << 16 // a jump that is greater is a restart, not a loss
+	jumpMost = 1 << 20 // a jump that is greater is a restart, not a loss
 )
 
 // seen takes the number of a datagram and how far it counts on, and returns what is
