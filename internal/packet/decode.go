@@ -58,8 +58,7 @@ func (d *Decoder) Stats() TunnelStats { return d.stats }
 // point into f.Data.
 func (d *Decoder) Decode(f *Frame, h *Header) Reason {
 	b, wire := f.Data, max(f.WireLen, len(f.Data))
-	*h = Header{} // and not a literal with fields, which would be made elsewhere and copied
-	h.Time, h.WireLen = f.Time, wire
+	h.reset(f.Time, wire)
 	var why Reason
 	if f.Link == LinkEthernet {
 		why = ethernet(h, b, wire, 0)
@@ -142,6 +141,7 @@ func network(h *Header, etherType uint16, b []byte, wire, layers int) Reason {
 				h.VLAN = id
 			} else if tags == 1 {
 				h.InnerVLAN = id
+				h.untidy()
 			}
 			tags++
 			skip = 2

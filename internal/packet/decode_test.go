@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net"
-	"reflect"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -258,7 +257,7 @@ func TestDecode(t *testing.T) {
 					*b = nil
 				}
 			}
-			if !reflect.DeepEqual(h, c.want) {
+			if !same(h, c.want) {
 				t.Errorf("\n got %+v\nwant %+v", h, c.want)
 			}
 		})
@@ -426,7 +425,7 @@ func FuzzDecode(f *testing.F) {
 		var h, again Header
 		why := d.Decode(&frame, &h)
 		again = Header{SrcPort: 1, FragOff: 8, Payload: data, TCPOptions: data, Proto: 6, VLAN: 3}
-		if d.Decode(&frame, &again) != why || !reflect.DeepEqual(h, again) {
+		if d.Decode(&frame, &again) != why || !same(h, again) {
 			t.Fatalf("not twice alike:\n%+v\n%+v", h, again)
 		}
 		if why >= reasonCount || why.String() == "" {

@@ -40,6 +40,7 @@ func ipv4(h *Header, b []byte, wire int) Reason {
 	copy(h.Dst[12:], b[16:20])
 	if frag := binary.BigEndian.Uint16(b[6:]) & 0x3fff; frag != 0 {
 		h.Fragment, h.MoreFrag, h.FragOff, h.FragLen = true, frag&0x2000 != 0, frag<<3, uint16(total-head)
+		h.untidy()
 	}
 	if len(b) < head {
 		return Truncated
@@ -131,6 +132,7 @@ func ipv6(h *Header, b []byte, wire int) Reason {
 			h.MoreFrag = off&1 != 0
 			h.FragLen = uint16(min(wire-size, math.MaxUint16))
 			h.IPID = binary.BigEndian.Uint32(b[4:])
+			h.untidy()
 		}
 		next = b[0]
 		b, wire = b[size:], wire-size
@@ -173,9 +175,6 @@ func tcp(h *Header, b []byte, wire int) Reason {
 	h.SrcPort, h.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	h.Seq, h.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	h.TCPFlags = b[13]
-	if len(b) >= 16 {
-		h.Window = binary.BigEndian.Uint16(b[14:])
-	}
 	head := int(b[12]>>4) * 4
 	if head < 20 || head > wire {
 		if head < 20 || !h.Fragment {
@@ -183,16 +182,16 @@ func tcp(h *Header, b []byte, wire int) Reason {
 		}
 		head = wire
 	}
-	if len(b) <= head {
-		if len(b) > 20 {
-			h.TCPOptions = b[20:]
+	h.Payload, h.PayloadLen = b[min(head, len(b)):], wire-head
+	if h.TCPFlags&SYN != 0 {
+		h.untidy()
+		if len(b) >= 16 {
+			h.Window = binary.BigEndian.Uint16(b[14:])
 		}
-		h.Payload = b[len(b):]
-	} else {
-		h.TCPOptions = b[20:head]
-		h.Payload = b[head:]
+		if len(b) > 20 {
+			h.TCPOptions = b[20:min(head, len(b))]
+		}
 	}
-	h.PayloadLen = wire - head
 	return OK
 }
 
@@ -221,6 +220,7 @@ func icmp(h *Header, b []byte, wire int) Reason {
 		return Truncated
 	}
 	h.ICMPType, h.ICMPCode = b[0], b[1]
+	h.untidy()
 	if len(b) >= 8 {
 		h.ICMPRest = binary.BigEndian.Uint32(b[4:])
 	}

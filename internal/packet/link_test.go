@@ -2,7 +2,6 @@ package packet
 
 import (
 	"encoding/binary"
-	"reflect"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -47,7 +46,7 @@ func TestLookedThrough(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got := decode(t, LinkEthernet, c.data)
 			c.want.WireLen = len(c.data)
-			if !reflect.DeepEqual(got, c.want) {
+			if !same(got, c.want) {
 				t.Errorf("\n got %+v\nwant %+v", got, c.want)
 			}
 		})

@@ -81,48 +81,71 @@ func (m MAC) String() string {
 // Net and Proto. Of a packet in a tunnel it describes the innermost one; only Tunnel
 // speaks of what is around it.
 type Header struct {
+	// What most packets have, in two cache lines: headers are decoded on one core and
+	// metered on another, and a line that none of them writes is not handed over.
+
 	Time    int64
 	WireLen int // of the whole frame; of a mirror's copy that of the frame which was copied
 
-	HasMAC         bool // link layer was Ethernet (or gave at least SrcMAC, as Linux cooked does)
-	SrcMAC, DstMAC MAC
-	VLAN           uint16 // outer VLAN id, 0 when untagged
-	InnerVLAN      uint16 // second tag of QinQ
-	Net            uint16 // EtherType of what is carried: 0x0800, 0x86dd, 0x0806, …; below 0x600 the DSAP of LLC, or one of our own
-
-	// Valid iff Net is IPv4 or IPv6. IPv4 is held as ::ffff:a.b.c.d.
+	// Valid iff Net is IPv4 or IPv6, down to FragOff. IPv4 is held as ::ffff:a.b.c.d.
 	Src, Dst [16]byte
-	Proto    uint8  // transport protocol after extension headers
-	TTL      uint8  // or hop limit
-	DSCP     uint8  // six bits
-	NetLen   int    // IP header and payload by the header's own length field (IPFIX octet count)
-	IPID     uint32 // identification: 16 bits of IPv4, 32 of an IPv6 fragment
-	Fragment bool   // any fragment of a datagram
-	MoreFrag bool   // and not its last
-	FragOff  uint16 // in bytes; ports are valid only where it is 0
-	FragLen  uint16 // bytes of the datagram that the fragment carries; valid iff Fragment
+	NetLen   int // IP header and payload by the header's own length field (IPFIX octet count)
 
-	// Valid iff Proto is TCP, UDP, UDP-Lite or SCTP and FragOff is 0.
-	SrcPort, DstPort uint16
+	// Payload is the captured part of the transport payload (for ARP and other
+	// non-IP, of the link payload). PayloadLen is its length on the wire by the
+	// headers' length fields; padding of short frames is not part of it.
+	PayloadLen int
+	Payload    []byte
+
+	Seq, Ack         uint32 // valid iff Proto is TCP
+	IPID             uint32 // identification: 16 bits of IPv4, 32 of an IPv6 fragment
+	SrcPort, DstPort uint16 // valid iff Proto is TCP, UDP, UDP-Lite or SCTP and FragOff is 0
+	Net              uint16 // EtherType of what is carried: 0x0800, 0x86dd, 0x0806, …; below 0x600 the DSAP of LLC, or one of our own
+	VLAN             uint16 // outer VLAN id, 0 when untagged
+	FragOff          uint16 // in bytes; ports are valid only where it is 0
+	SrcMAC, DstMAC   MAC
+	Proto            uint8 // transport protocol after extension headers
+	TTL              uint8 // or hop limit
+	DSCP             uint8 // six bits
+	TCPFlags         uint8 // valid iff Proto is TCP
+	HasMAC           bool  // link layer was Ethernet (or gave at least SrcMAC, as Linux cooked does)
+	Fragment         bool  // any fragment of a datagram
+
+	// What few have. Whoever sets any of it says so by untidy.
+
+	MoreFrag  bool   // a fragment that is not the last of its datagram
+	FragLen   uint16 // bytes of the datagram that the fragment carries; valid iff Fragment
+	InnerVLAN uint16 // second tag of QinQ
 
 	// Valid iff Proto is ICMP or ICMPv6. ICMPRest is bytes 4 to 7 of the header:
 	// identifier and sequence number of an echo, MTU, gateway; 0 when cut off.
 	ICMPType, ICMPCode uint8
 	ICMPRest           uint32
 
-	// Valid iff Proto is TCP.
-	TCPFlags   uint8
-	Seq, Ack   uint32
+	// Valid iff Proto is TCP and TCPFlags has SYN.
 	Window     uint16
 	TCPOptions []byte
 
-	// Payload is the captured part of the transport payload (for ARP and other
-	// non-IP, of the link payload). PayloadLen is its length on the wire by the
-	// headers' length fields; padding of short frames is not part of it.
-	Payload    []byte
-	PayloadLen int
-
 	Tunnel Tunnel // that the packet came in; zero for most
+
+	tidy bool // all that few have is zero
+}
+
+// untidy tells that some of what few have is not zero.
+func (h *Header) untidy() { h.tidy = false }
+
+// reset makes h zero but for its time and length.
+func (h *Header) reset(time int64, wire int) {
+	if !h.tidy {
+		*h = Header{tidy: true}
+	}
+	h.Time, h.WireLen = time, wire
+	h.Src, h.Dst = [16]byte{}, [16]byte{}
+	h.NetLen, h.PayloadLen, h.Payload = 0, 0, nil
+	h.Seq, h.Ack, h.IPID = 0, 0, 0
+	h.SrcPort, h.DstPort, h.Net, h.VLAN, h.FragOff = 0, 0, 0, 0, 0
+	h.SrcMAC, h.DstMAC = MAC{}, MAC{}
+	h.Proto, h.TTL, h.DSCP, h.TCPFlags, h.HasMAC, h.Fragment = 0, 0, 0, 0, false, false
 }
 
 // EtherTypes that code refers to by name. Those below 0x600 are no EtherTypes: up to

@@ -203,8 +203,9 @@ func enter(h *Header, in *inner) Reason {
 		in.wire = max(in.wire, in.uncut())
 		length = in.wire
 	}
-	*h = Header{}
-	h.Time, h.WireLen, h.VLAN, h.InnerVLAN, h.Tunnel = now, length, vlan, innerVLAN, t
+	h.reset(now, length)
+	h.VLAN, h.InnerVLAN, h.Tunnel = vlan, innerVLAN, t
+	h.untidy()
 	switch in.form {
 	case asFrame:
 		return ethernet(h, in.b, in.wire, 0)

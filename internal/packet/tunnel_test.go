@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os/exec"
-	"reflect"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -135,7 +134,7 @@ func TestTunnels(t *testing.T) {
 			if !c.kind.IsMirror() {
 				want.WireLen = len(c.data)
 			}
-			if !reflect.DeepEqual(got, want) {
+			if !same(got, want) {
 				t.Errorf("\n got %+v\nwant %+v", got, want)
 			}
 
@@ -148,7 +147,7 @@ func TestTunnels(t *testing.T) {
 				why := d.Decode(&f, &h)
 				if plain := closed.Decode(&f, &outer); plain == OK && why != OK {
 					t.Fatalf("cut to %d bytes: refused, %s", n, why)
-				} else if plain == OK && h.Tunnel.Depth == 0 && !reflect.DeepEqual(h, outer) {
+				} else if plain == OK && h.Tunnel.Depth == 0 && !same(h, outer) {
 					t.Fatalf("cut to %d bytes: neither inner nor outer: %+v", n, h)
 				}
 				opened += int(h.Tunnel.Depth)
@@ -295,7 +294,7 @@ func TestClosedTunnels(t *testing.T) {
 			if why := closed.Decode(&f, &outer); why != OK {
 				t.Fatal(why)
 			}
-			if why := d.Decode(&f, &h); why != OK || !reflect.DeepEqual(h, outer) {
+			if why := d.Decode(&f, &h); why != OK || !same(h, outer) {
 				t.Errorf("%s\n got %+v\nwant %+v", why, h, outer)
 			}
 			if d.Stats() != (TunnelStats{Closed: 1}) || closed.Stats() != (TunnelStats{}) {
@@ -382,7 +381,7 @@ func TestMirroredCopies(t *testing.T) {
 			want := decode(t, LinkEthernet, c.inner)
 			want.Tunnel = c.want
 			want.Tunnel.Src, want.Tunnel.Depth = peer, 1
-			if !reflect.DeepEqual(h, want) {
+			if !same(h, want) {
 				t.Errorf("\n got %+v\nwant %+v", h, want)
 			}
 		})
@@ -432,7 +431,7 @@ func fuzzed(t *testing.T, f *Frame) {
 	var h, again, outer Header
 	why := d.Decode(f, &h)
 	again = Header{SrcPort: 1, FragOff: 8, Payload: f.Data, Proto: 6, VLAN: 3, Tunnel: Tunnel{Depth: 3, ID: 9}}
-	if d.Decode(f, &again) != why || !reflect.DeepEqual(h, again) {
+	if d.Decode(f, &again) != why || !same(h, again) {
 		t.Fatalf("not twice alike:\n%+v\n%+v", h, again)
 	}
 	plain := closed.Decode(f, &outer)
@@ -497,7 +496,7 @@ func FuzzMirror(f *testing.F) {
 		var d Decoder
 		var h, again Header
 		why := d.Decode(&frame, &h)
-		if d.Decode(&frame, &again) != why || !reflect.DeepEqual(h, again) {
+		if d.Decode(&frame, &again) != why || !same(h, again) {
 			t.Fatalf("not twice alike:\n%+v\n%+v", h, again)
 		}
 		if why == OK && (h.Tunnel.Depth == 0 || h.Tunnel.Depth > maxTunnels || len(h.Payload) > h.PayloadLen || h.PayloadLen > h.WireLen+4 || h.IsIP() && h.NetLen > h.WireLen+4) {
