@@ -10,6 +10,7 @@ type lookup struct {
 	header *packet.Header
 	key    key
 	hash   uint32
+	slot   int32 // where the flow seemed to be when the packet was announced, or -1
 	from   uint8
 
 	overlaps, orphan bool // of a fragment
@@ -44,8 +45,9 @@ func (t *Table) Expect(hs []packet.Header) {
 		sum += t.index[list[i].hash&t.mask]
 	}
 	for i := range list {
-		if v := t.index[list[i].hash&t.mask]; v != 0 {
-			e := t.at(int32(uint32(v)) - 1)
+		l := &list[i]
+		if l.slot = t.probe(l.hash); l.slot >= 0 {
+			e := t.at(l.slot)
 			sum += uint64(e.last) + uint64(e.side[0].packets) + uint64(e.start) // a word of each line
 		}
 	}
@@ -70,7 +72,7 @@ func (t *Table) expectRoom(n int) (sum uint64) {
 }
 
 func (t *Table) identify(l *lookup, h *packet.Header) {
-	l.header, l.key = h, key{}
+	l.header, l.key, l.slot = h, key{}, -1
 	l.from = t.keyOf(h, &l.key)
 	l.hash = uint32(l.key.hash(&t.seed))
 	if h.Fragment {

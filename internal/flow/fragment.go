@@ -22,7 +22,7 @@ const (
 // datagram is what is known of one.
 type datagram struct {
 	src, dst [16]byte
-	id       uint32
+	id, zone uint32
 	net      uint16
 	sp, dp   uint16 // valid iff first
 	proto    uint8
@@ -69,7 +69,7 @@ type FragmentStats struct {
 
 // is reports whether the datagram is that of h.
 func (d *datagram) is(h *packet.Header) bool {
-	return d.used && d.id == h.IPID && d.proto == h.Proto && d.net == h.Net && d.src == h.Src && d.dst == h.Dst
+	return d.used && d.id == h.IPID && d.zone == h.Tunnel.Zone && d.proto == h.Proto && d.net == h.Net && d.src == h.Src && d.dst == h.Dst
 }
 
 func (d *datagram) age(now uint32) int64 { return int64(now) - int64(d.at) }
@@ -192,7 +192,7 @@ func (t *Table) newDatagram(h *packet.Header) *datagram {
 	}
 	t.giveUp(oldest)
 	t.stats.Fragments.Datagrams++
-	*oldest = datagram{src: h.Src, dst: h.Dst, id: h.IPID, net: h.Net, proto: h.Proto, used: true, at: now}
+	*oldest = datagram{src: h.Src, dst: h.Dst, id: h.IPID, zone: h.Tunnel.Zone, net: h.Net, proto: h.Proto, used: true, at: now}
 	return oldest
 }
 

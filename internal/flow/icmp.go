@@ -29,13 +29,13 @@ func (t *Table) icmpError(h *packet.Header) {
 		return
 	}
 	t.stats.ICMPErrors++
-	q := packet.Header{Time: h.Time, VLAN: h.VLAN, InnerVLAN: h.InnerVLAN}
-	q.Tunnel.Zone = h.Tunnel.Zone
+	q := packet.Header{Time: h.Time}
 	b := h.Payload
 	for range quotedTunnels {
 		if b = quoted(b, &q); b == nil {
 			break
 		}
+		q.VLAN, q.InnerVLAN, q.Tunnel.Zone = h.VLAN, h.InnerVLAN, h.Tunnel.Zone // it came in the same network
 		var k key
 		t.keyOf(&q, &k)
 		if slot := t.find(&k, uint32(k.hash(&t.seed))); slot >= 0 {

@@ -81,7 +81,7 @@ func (l *ledger) add(h packet.Header) {
 // right one, unless a record has told of them. Window is 1 in a fragment that carries a
 // byte again.
 func (l *ledger) addFragment(h *packet.Header) {
-	name, now := fmt.Sprint(h.Net, h.Src, h.Dst, h.Proto, h.IPID), seconds(h.Time)
+	name, now := fmt.Sprint(h.Net, h.Src, h.Dst, h.Proto, h.IPID, h.Tunnel.Zone), seconds(h.Time)
 	d := l.datagrams[name]
 	if d != nil {
 		if age := int64(now) - int64(d.at); age > 30 || age < -30 || d.whole && age > 2 {
@@ -113,7 +113,7 @@ func (l *ledger) addFragment(h *packet.Header) {
 	if h.FragOff == 0 {
 		d.first, d.sp, d.dp = true, h.SrcPort, h.DstPort
 	}
-	without := conversation(&packet.Header{Net: h.Net, Proto: h.Proto, Src: h.Src, Dst: h.Dst})
+	without := conversation(&packet.Header{Net: h.Net, Proto: h.Proto, Src: h.Src, Dst: h.Dst, Tunnel: h.Tunnel})
 	h.SrcPort, h.DstPort = d.sp, d.dp
 	c := conversation(h)
 	l.packets[c] = append(l.packets[c], h)
@@ -412,7 +412,7 @@ func (g *traffic) next() packet.Header {
 
 // icmpError makes h an ICMP error that quotes a packet.
 func icmpError(h, about packet.Header, kind int) packet.Header {
-	h.Net, h.Src, h.Dst = about.Net, about.Dst, about.Src
+	h.Net, h.Src, h.Dst, h.Tunnel = about.Net, about.Dst, about.Src, about.Tunnel
 	b := make([]byte, 28, 48)
 	if h.Net == packet.NetIPv4 {
 		h.Proto, h.ICMPType, h.ICMPCode = packet.ProtoICMP, []uint8{3, 3, 11, 12}[kind], uint8(kind)

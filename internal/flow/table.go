@@ -19,7 +19,7 @@ type key struct {
 	loPort, hiPort uint16
 	net            uint16
 	proto          uint8
-	_              uint8
+	dead           uint8 // of an entry that is free, so that no packet finds it there
 	zone           uint32
 }
 
@@ -114,6 +114,7 @@ type Table struct {
 	mask   uint32
 	wheel  [slots]int32
 	clock  uint32 // seconds
+	second int64  // when the clock's second began, Unix nanoseconds, or unknown
 	behind int    // packets in a row far behind the clock
 	hand   int32  // eviction's clock hand
 
@@ -156,7 +157,7 @@ func NewTable(cfg Config, emit func(*Record)) *Table {
 		stacks: []string{""}, stackIdx: map[string]uint16{}, notes: map[int32]*Notes{},
 	}
 	var b [24]byte
-	t.births = newQueue(1 << 12)
+	t.births, t.second = newQueue(1<<12), unknown
 	rand.Read(b[:])
 	for i := range t.seed {
 		t.seed[i] = binary.LittleEndian.Uint64(b[8*i:])
@@ -188,7 +189,9 @@ func (t *Table) Add(h *packet.Header, iface int) (slot int32) {
 	l := t.lookup(h)
 	t.advance(h.Time)
 	t.stats.Packets++
-	slot = t.find(&l.key, l.hash)
+	if slot = l.slot; slot < 0 || !t.at(slot).key.is(&l.key) {
+		slot = t.find(&l.key, l.hash)
+	}
 	if slot >= 0 {
 		e := t.at(slot)
 		if h.Proto == packet.ProtoTCP && h.TCPFlags&packet.SYN != 0 && e.reused(h, l.from) {
@@ -272,10 +275,16 @@ func seconds(ns int64) uint32 {
 	return uint32(min(max(ns, 0)/1e9+1, end))
 }
 
+const unknown = math.MinInt64 / 2 // a time that no packet has
+
 // advance moves the clock to a packet's time. A few packets from the past are
 // merged tape heads or reordering; many in a row far behind mean that the
 // source's clock was set back.
 func (t *Table) advance(ns int64) {
+	if uint64(ns-t.second) < 1e9 { // as nearly always
+		t.behind = 0
+		return
+	}
 	s := seconds(ns)
 	switch {
 	case s == t.clock:
@@ -286,11 +295,14 @@ func (t *Table) advance(ns int64) {
 		}
 		t.turn(s)
 		t.behind = 0
+		if ns >= 0 && seconds(ns+1e9) == s+1 {
+			t.second = ns - ns%1e9
+		}
 	case t.clock-s > 60:
 		if t.behind++; t.behind > 100 {
 			t.endAll()
 			t.stats.Resets++
-			t.clock, t.behind = s, 0
+			t.clock, t.second, t.behind = s, unknown, 0
 		}
 	}
 }
@@ -375,6 +387,15 @@ func (k *key) is(o *key) bool {
 func mum(x, y uint64) uint64 {
 	hi, lo := bits.Mul64(x, y)
 	return hi ^ lo
+}
+
+// probe gives the first slot whose hash is the same, or -1.
+func (t *Table) probe(hash uint32) int32 {
+	for i := hash & t.mask; ; i = (i + 1) & t.mask {
+		if v := t.index[i]; v == 0 || uint32(v>>32) == hash {
+			return int32(uint32(v)) - 1
+		}
+	}
 }
 
 func (t *Table) find(k *key, hash uint32) int32 {
@@ -564,7 +585,7 @@ func (t *Table) turn(now uint32) {
 		from = now - slots + 1
 	}
 	passed := now - t.clock
-	t.clock = now
+	t.clock, t.second = now, unknown
 	t.watchFloods(passed)
 	for s := from; s <= now && s >= from; s++ {
 		for i := t.wheel[s%slots]; i >= 0; {
@@ -619,6 +640,6 @@ func (t *Table) end(slot int32, reason EndReason) {
 	if e.noted {
 		delete(t.notes, slot)
 	}
-	e.live = false
+	e.live, e.key.dead = false, 1
 	t.free = append(t.free, slot)
 }
