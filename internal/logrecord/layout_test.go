@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -259,5 +260,24 @@ func TestAttrs(t *testing.T) {
 				t.Errorf("%s is %v, not %v", x.Key(), x.Value().AsRaw(), v.AsRaw())
 			}
 		}
+	}
+}
+
+// Parts of a slab must not get into the Collector's pools.
+func TestPoolingTakesThePublicWay(t *testing.T) {
+	var off Arena
+	if !off.ready() {
+		t.Error("the public way is taken without pooling")
+	}
+	set := func(on bool) {
+		if err := featuregate.GlobalRegistry().Set("pdata.useProtoPooling", on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(true)
+	defer set(false)
+	var on Arena
+	if on.ready() {
+		t.Error("slabs are used with pooling")
 	}
 }
