@@ -30,10 +30,10 @@ func TestMirrorFits(t *testing.T) {
 // A mirror that does not fit is seen.
 func TestMisfitIsSeen(t *testing.T) {
 	type lr struct {
-		orig  *struct{ body word }
-		state *int
+		Orig  *struct{ Body word }
+		State *int
 	}
-	type swapped struct{ state, orig *record }
+	type swapped struct{ State, Orig *record }
 	type anyValue struct{ Value any }
 	for _, c := range []struct{ real, ours reflect.Type }{
 		{reflect.TypeFor[lr](), reflect.TypeFor[ref]()},
