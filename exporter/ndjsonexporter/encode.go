@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -53,6 +54,9 @@ func (e *encoder) key(name string) *key {
 	if n := len(name); n > 0 {
 		h := uint32(n) | uint32(name[n/3])<<8 | uint32(name[n/2])<<16 | uint32(name[n-1])<<24
 		slot = &e.keys[h*0x9e3779b1>>(32-keyBits)]
+	}
+	if unsafe.StringData(slot.name) == unsafe.StringData(name) && len(slot.name) == len(name) && slot.quoted != nil {
+		return slot // without a call to compare
 	}
 	if slot.name == name && slot.quoted != nil {
 		return slot

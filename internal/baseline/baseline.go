@@ -42,6 +42,7 @@ func (c Config) Validate() error {
 type Engine struct {
 	cfg     Config
 	devices map[string]*model
+	order   []*model // devices by id; nil when one came or went
 
 	now      int64   // latest data time, Unix nanoseconds
 	ahead    int64   // latest data time before the clock was set back
@@ -138,6 +139,7 @@ func (e *Engine) model(id string, at int64) *model {
 		if len(e.devices) >= e.cfg.MaxDevices {
 			e.forgetDevices()
 		}
+		e.order = nil
 		e.rareCame++
 		id = strings.Clone(id) // it may lie in the slab of many records
 		m = &model{ID: id, Since: e.watched, First: at}

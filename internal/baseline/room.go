@@ -71,6 +71,7 @@ func (e *Engine) forgetDevices() {
 		}
 		return 0
 	}
+	e.order = nil
 	for _, d := range makeRoom(e.devices, 8, func(a, b entry[string, *model]) int {
 		if c := worth(a.value) - worth(b.value); c != 0 {
 			return c

@@ -69,17 +69,22 @@ func (e *Engine) Restore(data []byte) error {
 	for _, m := range e.devices {
 		m.contacts.clear(&e.contacts)
 	}
+	e.order = nil
 	e.devices, e.now, e.watched, e.blind, e.newest, e.flows, e.restored = devices, s.Now, s.Watched, s.Blind, s.Newest, s.Flows, true
 	return nil
 }
 
 // sorted lists the devices by id, so that all output is in a fixed order.
 func (e *Engine) sorted() []*model {
+	if e.order != nil {
+		return e.order
+	}
 	all := make([]*model, 0, len(e.devices))
 	for _, m := range e.devices {
 		all = append(all, m)
 	}
 	slices.SortFunc(all, func(a, b *model) int { return strings.Compare(a.ID, b.ID) })
+	e.order = all
 	return all
 }
 
@@ -247,6 +252,7 @@ func (e *Engine) Approve(id, key string) error {
 // key "all" forgets the device's whole baseline instead, and learning begins anew.
 func (e *Engine) Remove(id, key string) error {
 	if m := e.devices[id]; m != nil && key == "all" {
+		e.order = nil
 		e.devices[id] = &model{ID: m.ID, Name: m.Name, Address: m.Address, Router: m.Router, Since: e.watched, Seen: e.watched, First: m.First, Last: m.Last, contacts: m.contacts}
 		return nil
 	}

@@ -471,3 +471,19 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ReportMetric(float64(size)/10_000, "B/device")
 }
+
+// New devices without end at one moment of the data's time are not all kept until it moves on.
+func TestWaitingIsBounded(t *testing.T) {
+	v := NewInventory(Config{MaxDevices: 10})
+	told := 0
+	for i := range 5000 {
+		m := packet.MAC{2, 1, 1, byte(i >> 16), byte(i >> 8), byte(i)}
+		told += len(v.Sighting(&app.Sighting{Time: second, Kind: app.ARPClaim, MAC: m, Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}))
+		if len(v.waiting) > 4*10 {
+			t.Fatalf("%d wait after %d devices", len(v.waiting), i)
+		}
+	}
+	if told != 5000 {
+		t.Errorf("%d told", told)
+	}
+}

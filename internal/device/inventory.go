@@ -196,6 +196,16 @@ func (v *Inventory) changed(d *device) {
 	if d.updated != 0 {
 		d.due = max(d.due, d.updated+updateEvery)
 	}
+	if len(v.waiting) >= 4*v.cfg.MaxDevices {
+		// The time of the data may stand still while ever new devices push out others.
+		v.waiting = slices.DeleteFunc(v.waiting, func(d *device) bool {
+			if d.due != 0 && v.byID[d.id] == d {
+				return false
+			}
+			d.due = 0
+			return true
+		})
+	}
 	v.waiting = append(v.waiting, d)
 	v.nextDue = min(v.nextDue, d.due)
 }

@@ -48,8 +48,25 @@ func CommunityID(r *Record) string {
 		n += 4
 	}
 	sum := sha1.Sum(in[:n])
-	var out [2 + 28]byte
-	copy(out[:], "1:")
-	base64.StdEncoding.Encode(out[2:], sum[:])
+	out := [2 + 28]byte{'1', ':'}
+	to := out[2:2]
+	for i := 0; i < 18; i += 3 {
+		x := uint(sum[i])<<16 | uint(sum[i+1])<<8 | uint(sum[i+2])
+		a, b := &pairs64[x>>12], &pairs64[x&0xfff]
+		to = append(to, a[0], a[1], b[0], b[1])
+	}
+	x, y := &pairs64[uint(sum[18])<<4|uint(sum[19])>>4], &pairs64[uint(sum[19]&15)<<8]
+	_ = append(to, x[0], x[1], y[0], '=')
 	return string(out[:])
 }
+
+// pairs64 are the two letters that 12 bits are in base 64: a table of 8 KiB, which takes half of
+// the library's time for 20 bytes.
+var pairs64 = func() (t [1 << 12][2]byte) {
+	for i := range t {
+		var text [4]byte
+		base64.StdEncoding.Encode(text[:], []byte{byte(i >> 4), byte(i << 4), 0})
+		t[i] = [2]byte(text[:2])
+	}
+	return t
+}()

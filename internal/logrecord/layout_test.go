@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -29,10 +30,10 @@ func TestMirrorFits(t *testing.T) {
 // A mirror that does not fit is seen.
 func TestMisfitIsSeen(t *testing.T) {
 	type lr struct {
-		orig  *struct{ body word }
-		state *int
+		Orig  *struct{ Body word }
+		State *int
 	}
-	type swapped struct{ state, orig *record }
+	type swapped struct{ State, Orig *record }
 	type anyValue struct{ Value any }
 	for _, c := range []struct{ real, ours reflect.Type }{
 		{reflect.TypeFor[lr](), reflect.TypeFor[ref]()},
@@ -259,5 +260,24 @@ func TestAttrs(t *testing.T) {
 				t.Errorf("%s is %v, not %v", x.Key(), x.Value().AsRaw(), v.AsRaw())
 			}
 		}
+	}
+}
+
+// Parts of a slab must not get into the Collector's pools.
+func TestPoolingTakesThePublicWay(t *testing.T) {
+	var off Arena
+	if !off.ready() {
+		t.Error("the public way is taken without pooling")
+	}
+	set := func(on bool) {
+		if err := featuregate.GlobalRegistry().Set("pdata.useProtoPooling", on); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(true)
+	defer set(false)
+	var on Arena
+	if on.ready() {
+		t.Error("slabs are used with pooling")
 	}
 }

@@ -106,7 +106,7 @@ var readOnly = func() unsafe.Pointer {
 }()
 
 // Read fills r from the attributes of lr. Attributes that the table does not
-// know stay in lr and are ignored.
+// know stay in lr and are ignored. Room in lists of integers that r has is used.
 func Read[R any](lr plog.LogRecord, t *event.Table[R], r *R) {
 	var x value // one for all: as an interface each would be an allocation
 	steps := t.Steps()
@@ -147,7 +147,7 @@ func Read[R any](lr plog.LogRecord, t *event.Table[R], r *R) {
 			}
 			*(*float64)(at) = v
 		case op == event.OpInts && layout.err == nil && a.value.typ == layout.typList:
-			*(*[]int64)(at) = ints(a.list())
+			*(*[]int64)(at) = ints(a.list(), (*(*[]int64)(at))[:0])
 		default:
 			x.v = a.Value()
 			t.SetAt(f, r, &x)
@@ -163,12 +163,17 @@ func (a *Attr) list() []word {
 	return nil
 }
 
-func ints(of []word) []int64 {
-	out := make([]int64, len(of))
+// ints reads a list of integers into out, as far as there is room.
+func ints(of []word, out []int64) []int64 {
+	if cap(out) < len(of) {
+		out = make([]int64, 0, len(of))
+	}
 	for i := range of {
+		n := int64(0)
 		if of[i].typ == layout.typInt {
-			out[i] = *(*int64)(of[i].data)
+			n = *(*int64)(of[i].data)
 		}
+		out = append(out, n)
 	}
 	return out
 }

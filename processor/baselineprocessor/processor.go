@@ -125,7 +125,7 @@ func (p *baselineProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) err
 func (p *baselineProcessor) judge(lr plog.LogRecord) bool {
 	switch lr.EventName() {
 	case flow.Fields.Name:
-		p.flow = flow.Record{End: int64(lr.Timestamp())}
+		p.flow = flow.Record{End: int64(lr.Timestamp()), FirstSizes: p.flow.FirstSizes[:0]}
 		logrecord.Read(lr, flow.Fields, &p.flow)
 		p.flow.Complete()
 		p.engine.Flow(&p.flow)

@@ -146,7 +146,7 @@ func (p *deviceProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) error
 
 func (p *deviceProcessor) append(events []device.Record) {
 	for i := range events {
-		logrecord.Append(p.events, device.Records, events[i].Time, &events[i])
+		logrecord.AppendTo(&p.arena, p.events, device.Records, events[i].Time, &events[i])
 	}
 }
 
