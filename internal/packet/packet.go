@@ -6,7 +6,10 @@
 // transport header and the payload.
 package packet
 
-import "net/netip"
+import (
+	"net/netip"
+	"unsafe"
+)
 
 // Frame is one packet as captured. Data is valid until the next call of the
 // [Source] that filled it.
@@ -139,14 +142,17 @@ func (h *Header) reset(time int64, wire int) {
 	if !h.tidy {
 		*h = Header{tidy: true}
 	}
+	*(*[before]byte)(unsafe.Pointer(h)) = [before]byte{} // a few wide stores; there are no pointers in it
+	*(*[behind]byte)(unsafe.Pointer(&h.Seq)) = [behind]byte{}
+	h.Payload = nil
 	h.Time, h.WireLen = time, wire
-	h.Src, h.Dst = [16]byte{}, [16]byte{}
-	h.NetLen, h.PayloadLen, h.Payload = 0, 0, nil
-	h.Seq, h.Ack, h.IPID = 0, 0, 0
-	h.SrcPort, h.DstPort, h.Net, h.VLAN, h.FragOff = 0, 0, 0, 0, 0
-	h.SrcMAC, h.DstMAC = MAC{}, MAC{}
-	h.Proto, h.TTL, h.DSCP, h.TCPFlags, h.HasMAC, h.Fragment = 0, 0, 0, 0, false, false
 }
+
+// What most packets have, before and behind their payload.
+const (
+	before = unsafe.Offsetof(Header{}.Payload)
+	behind = unsafe.Offsetof(Header{}.MoreFrag) - unsafe.Offsetof(Header{}.Seq)
+)
 
 // EtherTypes that code refers to by name. Those below 0x600 are no EtherTypes: up to
 // 0xff they are a DSAP of LLC, 0x1xx a protocol of Cisco's in SNAP, and 0x5xx our own.

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	framesAtOnce   = 256
+	framesAtOnce   = 1024
 	batchesWaiting = 2                // between the meter and what is behind
 	captureEvery   = time.Minute      // how often a live source says how it fares
 	statsEvery     = time.Second      // how often the kernel is asked for its counters
