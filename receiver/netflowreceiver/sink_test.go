@@ -60,11 +60,6 @@ func config() *Config {
 	return cfg
 }
 
-// extensions is a host that has only extensions.
-type extensions map[component.ID]component.Component
-
-func (e extensions) GetExtensions() map[component.ID]component.Component { return e }
-
 func start(t testing.TB, cfg *Config, s consumer.Logs, host component.Host) *netflowReceiver {
 	t.Helper()
 	if err := cfg.Validate(); err != nil {
