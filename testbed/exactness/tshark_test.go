@@ -91,7 +91,7 @@ const (
 	sharkQuoted    = "quoted by an ICMP error: tshark counts it with what it quotes"
 	sharkLength    = "same packets; the capture lies about their length on the wire"
 	sharkCut       = "more here: a TCP header that is cut off after its flags, or has an MPTCP option that tshark stops at"
-	sharkJumbo     = "only ours: a segment of more than 64 KiB (offload), whose IPv6 length is 0"
+	sharkJumbo     = "only ours: a segment of more than 64 KiB (offload), whose IP length is 0"
 	sharkRouting   = "IPv6 routing header: tshark takes the last destination in it for the other end, here it is the one on the way"
 	sharkSCTP      = "only ours: SCTP without a chunk, which tshark takes for malformed"
 )
@@ -234,7 +234,7 @@ func TestTshark(t *testing.T) {
 				switch {
 				case o.fragments > 0:
 					kind = sharkFragments
-				case k.lo.addr.Is6() && o.lo.bytes+o.hi.bytes > 1<<16:
+				case o.lo.bytes+o.hi.bytes > (1<<16)*(o.lo.packets+o.hi.packets):
 					kind = sharkJumbo
 				case routed(k, slices.Collect(maps.Keys(theirs))):
 					kind = sharkRouting
