@@ -31,3 +31,26 @@ func newChunk(owner *Table) *[chunkSize]entry {
 	runtime.AddCleanup(owner, func(p unsafe.Pointer) { _ = unix.MunmapPtr(p, uintptr(size)) }, chunk)
 	return (*[chunkSize]entry)(chunk)
 }
+
+// bigIndex is from where on an index is not of the heap either: there it would count as
+// live, and the heap could grow by several times its size before the collector ran.
+const bigIndex = 1 << 17
+
+// newIndex gives an empty index of n places, and what gives its memory back.
+func newIndex(owner *Table, n uint32) (index []uint64, release func()) {
+	size := uintptr(n) * 8
+	if n < bigIndex {
+		return make([]uint64, n), func() {}
+	}
+	mem, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	if err != nil {
+		return make([]uint64, n), func() {}
+	}
+	_ = unix.Madvise(unsafe.Slice((*byte)(mem), size), unix.MADV_HUGEPAGE)
+	free := func(p unsafe.Pointer) { _ = unix.MunmapPtr(p, size) }
+	cleanup := runtime.AddCleanup(owner, free, mem)
+	return unsafe.Slice((*uint64)(mem), n), func() {
+		cleanup.Stop()
+		free(mem)
+	}
+}

@@ -107,16 +107,17 @@ type Table struct {
 	emit func(*Record)
 	seed [3]uint64
 
-	chunks []*[chunkSize]entry
-	free   []int32
-	used   int32
-	index  []uint64 // hash<<32 | entry+1, open addressing, linear probing
-	mask   uint32
-	wheel  [slots]int32
-	clock  uint32 // seconds
-	second int64  // when the clock's second began, Unix nanoseconds, or unknown
-	behind int    // packets in a row far behind the clock
-	hand   int32  // eviction's clock hand
+	chunks  []*[chunkSize]entry
+	free    []int32
+	used    int32
+	index   []uint64 // hash<<32 | entry+1, open addressing, linear probing
+	mask    uint32
+	release func() // gives the index's memory back
+	wheel   [slots]int32
+	clock   uint32 // seconds
+	second  int64  // when the clock's second began, Unix nanoseconds, or unknown
+	behind  int    // packets in a row far behind the clock
+	hand    int32  // eviction's clock hand
 
 	idle, tcpIdle, interval, first uint32
 
@@ -413,11 +414,16 @@ func (t *Table) find(k *key, hash uint32) int32 {
 }
 
 func (t *Table) resize(n uint32) {
-	t.index, t.mask = make([]uint64, n), n-1
+	release := t.release
+	t.index, t.release = newIndex(t, n)
+	t.mask = n - 1
 	for i := range t.used {
 		if e := t.at(i); e.live {
 			t.place(i, e.hash)
 		}
+	}
+	if release != nil {
+		release()
 	}
 }
 
