@@ -20,6 +20,10 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 		}
 		e.start = min(e.start, h.Time)
 	}
+	// Before this packet is counted: what is noted of it belongs to the part that begins.
+	if (s.extra|s.packets)>>full != 0 || s.retrans == math.MaxUint16 {
+		t.write(e, slot, Active)
+	}
 	if e.side[0].packets|e.side[1].packets == 0 {
 		e.since = h.Time
 	}
@@ -37,9 +41,6 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 	}
 	s.bytes += uint64(max(n, 0))
 	s.extra += uint32(max(h.WireLen-max(n, 0), 0))
-	if (s.extra|s.packets)>>full != 0 || s.retrans == math.MaxUint16 {
-		t.write(e, slot, Active)
-	}
 	if h.Fragment {
 		e.fragments++
 	}

@@ -341,11 +341,7 @@ func (t *Table) watchFloods(passed uint32) {
 		}
 		r.fresh = 0
 		if r.quiet >= floodQuiet { // what comes now is no part of it
-			if r.watch != nil {
-				r.watch.flood = 0
-			} else {
-				f.any = 0
-			}
+			t.detach(r)
 		}
 	}
 }
@@ -367,11 +363,7 @@ func (t *Table) endFloods() {
 }
 
 func (t *Table) endFlood(r *rollup) {
-	if r.watch != nil {
-		r.watch.flood = 0
-	} else {
-		t.floods.any = 0
-	}
+	t.detach(r)
 	t.tellFlood(r, FloodEnded)
 	t.floods.active[r.number] = nil
 	t.floods.open--
@@ -524,4 +516,13 @@ func (f *Flood) Complete() {
 func parseID(s string) uint64 {
 	id, _ := strconv.ParseUint(s, 16, 64)
 	return id
+}
+
+// detach lets no more flows join r.
+func (t *Table) detach(r *rollup) {
+	if w := r.watch; w == nil && t.floods.any == r.number+1 {
+		t.floods.any = 0
+	} else if w != nil && w.flood == r.number+1 { // and not that of a flood which began since
+		w.flood = 0
+	}
 }

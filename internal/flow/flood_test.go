@@ -312,6 +312,54 @@ func TestFloodsAreExact(t *testing.T) {
 	}
 }
 
+// Attempts that are repeated without end neither keep floods open, so that no place is left
+// for others, nor end the next flood of the same address.
+func TestFloodsEndBesideRepeatedAttempts(t *testing.T) {
+	f := newFlooded(t, nil)
+	n := uint32(0)
+	syn := func(at time.Duration, to string) {
+		n++
+		f.add(tcp(at, fmt.Sprint(address(0x0b000000+n), ":", 1024+n%60000), to, packet.SYN, n, 0))
+	}
+	for s := range 120 {
+		base := time.Duration(s) * time.Second
+		for k := range min(s+1, maxFloods) {
+			f.add(tcp(base, fmt.Sprintf("12.0.0.%d:5555", k), fmt.Sprintf("10.0.1.%d:80", k), packet.SYN, 77, 0))
+		}
+		if s < maxFloods { // a short flood to each of as many addresses as there are places
+			for i := range 1500 {
+				syn(base+time.Duration(1+i)*100*time.Microsecond, fmt.Sprintf("10.0.1.%d:80", s))
+			}
+		}
+		if s >= 80 && s < 110 {
+			rate := 3000
+			if s >= 83 && s < 88 {
+				rate = 400 // a lull
+			}
+			for i := range rate {
+				syn(base+time.Duration(1+i)*100*time.Microsecond, "10.0.1.3:80")
+			}
+		}
+		if s == 79 && f.floods.open != 0 {
+			t.Errorf("%d floods still open", f.floods.open)
+		}
+	}
+	f.Flush()
+	f.exact()
+	again := 0
+	for _, r := range f.said {
+		if r.Destination.String() == "10.0.1.3" && r.State == FloodBegun {
+			again++
+		}
+	}
+	if again > 3 {
+		t.Errorf("a flood with a lull began %d times", again-1)
+	}
+	if len(f.records) > 40000 {
+		t.Errorf("%d records", len(f.records))
+	}
+}
+
 func BenchmarkFlood(b *testing.B) {
 	cfg := NewDefaultConfig()
 	t := NewTable(cfg, func(*Record) {})
@@ -334,4 +382,18 @@ func BenchmarkFlood(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/packet")
+}
+
+// Fragments that wait for their first one are moved with what was counted of them, even
+// where a counter was about to overflow and a record came before its time.
+func TestOrphansOfAFullCounter(t *testing.T) {
+	f := newFlooded(t, nil)
+	for i := range 140 {
+		h := piece(time.Duration(i), 1, 1480+8*i, 8, true)
+		h.WireLen = 16 << 20
+		f.add(h)
+	}
+	f.add(piece(200, 1, 0, 1480, true))
+	f.Flush()
+	f.exact()
 }

@@ -615,6 +615,12 @@ func (t *Table) due(slot int32, e *entry) {
 		t.end(slot, reason)
 		return
 	}
+	if e.flood != 0 {
+		if r := t.floods.active[e.flood-1]; r.quiet >= floodQuiet { // it is over, and this goes on
+			r.pending--
+			e.flood = 0
+		}
+	}
 	if e.report <= t.clock && e.flood != 0 {
 		e.report = t.clock + floodQuiet // not before it is known what it is
 	} else if e.report <= t.clock {

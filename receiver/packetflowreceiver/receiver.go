@@ -192,7 +192,7 @@ func (r *flowReceiver) read() error {
 			in.read(p)
 			full <- p
 			var damage *packet.FileError
-			if p.err != nil && !errors.As(p.err, &damage) {
+			if p.err != nil && !errors.As(p.err, &damage) || r.quit.Load() {
 				return
 			}
 		}
@@ -203,11 +203,8 @@ func (r *flowReceiver) read() error {
 		}
 	}()
 	asked, told := time.Now(), time.Now()
-	var wrong error // with the last damaged file
-	for p := range full {
-		if r.quit.Load() {
-			break
-		}
+	var wrong error       // with the last damaged file
+	for p := range full { // after a shutdown what was read is still metered
 		err := p.err
 		var damage *packet.FileError
 		switch {
@@ -294,6 +291,7 @@ func (r *flowReceiver) handOn(logs plog.Logs) {
 	if !r.live {
 		r.failed = err
 		r.refusing.Store(true)
+		r.source.Close() // reading may wait for a pipe
 		return
 	}
 	r.refused += n
