@@ -323,9 +323,6 @@ func TestFloodsEndBesideRepeatedAttempts(t *testing.T) {
 	}
 	for s := range 120 {
 		base := time.Duration(s) * time.Second
-		for k := range min(s+1, maxFloods) {
-			f.add(tcp(base, fmt.Sprintf("12.0.0.%d:5555", k), fmt.Sprintf("10.0.1.%d:80", k), packet.SYN, 77, 0))
-		}
 		if s < maxFloods { // a short flood to each of as many addresses as there are places
 			for i := range 1500 {
 				syn(base+time.Duration(1+i)*100*time.Microsecond, fmt.Sprintf("10.0.1.%d:80", s))
@@ -339,6 +336,9 @@ func TestFloodsEndBesideRepeatedAttempts(t *testing.T) {
 			for i := range rate {
 				syn(base+time.Duration(1+i)*100*time.Microsecond, "10.0.1.3:80")
 			}
+		}
+		for k := range min(s+1, maxFloods) {
+			f.add(tcp(base+600*time.Millisecond, fmt.Sprintf("12.0.0.%d:5555", k), fmt.Sprintf("10.0.1.%d:80", k), packet.SYN, 77, 0))
 		}
 		if s == 79 && f.floods.open != 0 {
 			t.Errorf("%d floods still open", f.floods.open)
