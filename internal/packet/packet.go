@@ -84,8 +84,7 @@ func (m MAC) String() string {
 // Net and Proto. Of a packet in a tunnel it describes the innermost one; only Tunnel
 // speaks of what is around it.
 type Header struct {
-	// What most packets have, in two cache lines: headers are decoded on one core and
-	// metered on another, and a line that none of them writes is not handed over.
+	// What most packets have, in two cache lines. Only these are cleared for each packet.
 
 	Time    int64
 	WireLen int // of the whole frame; of a mirror's copy that of the frame which was copied

@@ -9,7 +9,7 @@ import (
 //
 // Packets come in batches, because a batch costs one call, one lock and one look
 // at the clock for a few hundred packets, and because whoever meters them can then
-// touch the table for all of them before it waits for any. 1,024 is a good size. They
+// touch the table for all of them before it waits for any. 256 is a good size. They
 // stay valid over some calls, so that one batch can be metered while the next is read.
 //
 // One goroutine calls NextBatch. All other methods may be called from any; Close

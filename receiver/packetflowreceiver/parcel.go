@@ -4,8 +4,7 @@ import (
 	"github.com/monban/monban/internal/packet"
 )
 
-// parcel is what was read at one time, decoded, on its way to the meter. There are
-// only so many, which go round: reading waits while all are in use.
+// parcel is what was read at one time, decoded, for the meter. It is used again.
 type parcel struct {
 	headers [framesAtOnce]packet.Header
 	from    [framesAtOnce]int32 // interface of each header
@@ -19,7 +18,7 @@ type parcel struct {
 	err            error              // of the source; nothing was read then
 }
 
-// reader reads and decodes. One goroutine uses it.
+// reader reads and decodes.
 type reader struct {
 	source  packet.Source
 	decoder packet.Decoder

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	framesAtOnce   = 1024
+	framesAtOnce   = 256
 	batchesWaiting = 2                // between the meter and what is behind
 	captureEvery   = time.Minute      // how often a live source says how it fares
 	statsEvery     = time.Second      // how often the kernel is asked for its counters
@@ -135,9 +135,8 @@ func (r *flowReceiver) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// run meters what is read until the end. Three goroutines share the work, so that two
-// cores are used, and each does its part in order: one reads and decodes, this one
-// meters and makes the records, and one hands them on.
+// run meters what is read until the end. What is behind works in a goroutine of its
+// own, so that two cores are used, and each does its part in order.
 func (r *flowReceiver) run() {
 	defer close(r.done)
 	defer r.cancel()
@@ -180,31 +179,12 @@ func (r *flowReceiver) run() {
 // read meters everything up to the end of the source, which gives nil, or until a
 // shutdown or an error.
 func (r *flowReceiver) read() error {
-	free, full := make(chan *parcel, packet.Lent), make(chan *parcel, packet.Lent)
-	for range packet.Lent {
-		free <- new(parcel)
-	}
-	go func() {
-		defer close(full)
-		in := reader{source: r.source}
-		in.decoder.KeepTunnels = !r.cfg.Tunnels
-		for p := range free {
-			in.read(p)
-			full <- p
-			var damage *packet.FileError
-			if p.err != nil && !errors.As(p.err, &damage) || r.quit.Load() {
-				return
-			}
-		}
-	}()
-	defer func() {
-		close(free)
-		for range full { // nobody reads when the source is closed
-		}
-	}()
+	in, p := reader{source: r.source}, new(parcel)
+	in.decoder.KeepTunnels = !r.cfg.Tunnels
 	asked, told := time.Now(), time.Now()
-	var wrong error       // with the last damaged file
-	for p := range full { // after a shutdown what was read is still metered
+	var wrong error // with the last damaged file
+	for !r.quit.Load() {
+		in.read(p)
 		err := p.err
 		var damage *packet.FileError
 		switch {
@@ -213,7 +193,6 @@ func (r *flowReceiver) read() error {
 			wrong = err
 			r.log.Warn("A capture file is damaged; what was read before the damage is metered", zap.Error(err))
 			r.meter.warn(err.Error())
-			free <- p
 			continue
 		case errors.Is(err, io.EOF):
 			if wrong != nil && r.meter.now.packets == 0 {
@@ -229,7 +208,6 @@ func (r *flowReceiver) read() error {
 		}
 		r.meter.add(p)
 		n := p.packets
-		free <- p
 		if r.live {
 			now := time.Now()
 			if n == 0 {
