@@ -197,3 +197,24 @@ func TestRefusedRecords(t *testing.T) {
 		t.Errorf("complained %d times", n)
 	}
 }
+
+// v5Datagram has both directions of n/2 flows.
+func v5Datagram(secs uint32, n uint16) []byte {
+	be := binary.BigEndian
+	d := be.AppendUint16(be.AppendUint16(nil, 5), n)
+	for _, v := range []uint32{100_000, secs, 0, 0, 0} {
+		d = be.AppendUint32(d, v)
+	}
+	for i := range n {
+		a, b, sp, dp := []byte{10, 0, 0, 5}, []byte{10, 0, 0, 1}, 40000+i/2, uint16(443)
+		if i%2 == 1 {
+			a, b, sp, dp = b, a, dp, sp
+		}
+		d = append(append(append(d, a...), b...), 0, 0, 0, 0, 0, 1, 0, 2)
+		for _, v := range []uint32{10, 1000, 90_000, 95_000} {
+			d = be.AppendUint32(d, v)
+		}
+		d = append(be.AppendUint16(be.AppendUint16(d, sp), dp), 0, 0x1b, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	}
+	return d
+}
