@@ -27,22 +27,26 @@ func (e *Engine) Flood(f *flow.Flood) {
 		service += " on " + strconv.Itoa(f.Ports) + " ports"
 	}
 	r := event.Reason{Kind: SynFlood, Strength: 1, Expected: fmt.Sprintf("at most %d new connections a second that come to nothing", f.Rate)}
-	much := fmt.Sprintf("more than %d a second", f.Rate)
-	if f.Flows > 0 {
-		much = fmt.Sprintf("%d in %s", f.Flows, duration(float64(f.End-f.Since)/1e9))
+	much, many := fmt.Sprintf("more than %d a second", f.Rate), ""
+	if f.Total > 0 {
+		much = fmt.Sprintf("%d in %s", f.Total, duration(float64(f.End-f.Start)/1e9))
+		many = ", from " + about(f.Sources)
+		if f.Source.IsValid() {
+			many = ", to " + about(f.Destinations)
+		}
 	}
 	switch {
 	case f.Destination.IsValid():
 		id, who := e.byAddress(f.Destination)
 		r.Device, r.Subject = id, f.Destination.String()+" "+service
-		r.Seen = fmt.Sprintf("connections of %s to %s that came to nothing: %s, from %s", service, who, much, many(f.Sources, "address"))
+		r.Seen = fmt.Sprintf("connections of %s to %s that came to nothing: %s%s", service, who, much, many)
 	case f.Source.IsValid():
 		id, who := e.byAddress(f.Source)
 		r.Device, r.Subject = id, id+" "+service
 		if f.Destinations >= sweepFrom {
 			r.Kind = HostSweep
 		}
-		r.Seen = fmt.Sprintf("%s tried connections of %s that came to nothing: %s, to %s", who, service, much, many(f.Destinations, "address"))
+		r.Seen = fmt.Sprintf("%s tried connections of %s that came to nothing: %s%s", who, service, much, many)
 	default:
 		mac := f.DestinationMAC
 		if mac.IsZero() {
@@ -58,15 +62,12 @@ func (e *Engine) Flood(f *flow.Flood) {
 	v.into(&f.Anomaly)
 }
 
-// many counts what was estimated.
-func many(n uint64, what string) string {
-	switch n {
-	case 0:
-		return "uncounted " + what + "es"
-	case 1:
-		return "one " + what
+// about tells how many addresses there were, which was estimated.
+func about(n uint64) string {
+	if n == 1 {
+		return "one address"
 	}
-	return fmt.Sprintf("about %d %ses", n, what)
+	return fmt.Sprintf("about %d addresses", n)
 }
 
 // byAddress finds the device of an address.

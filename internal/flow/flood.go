@@ -115,6 +115,7 @@ type rollup struct {
 	quiet   uint32 // seconds below half the rate
 	pending int    // candidates that are live
 
+	total     uint64 // flows since the beginning
 	flows     uint64 // since the last report, as all counts down to prefixes
 	packets   [2]uint64
 	bytes     [2]uint64
@@ -253,6 +254,7 @@ func (t *Table) fold(e *entry, r *rollup) {
 		return
 	}
 	r.flows++
+	r.total++
 	for i, s := range [2]*side{src, dst} {
 		r.packets[i] += uint64(s.packets)
 		r.bytes[i] += s.bytes
@@ -374,7 +376,7 @@ func (t *Table) tellFlood(r *rollup, state FloodState) {
 	f := &t.floods.rec
 	*f = Flood{
 		ID: r.id, State: state, Start: r.start, Since: r.since, End: r.last, Net: r.net, Proto: r.proto, Part: r.part,
-		Flows: r.flows, Packets: r.packets[0], Bytes: r.bytes[0], Frames: r.frames[0],
+		Flows: r.flows, Total: r.total, Packets: r.packets[0], Bytes: r.bytes[0], Frames: r.frames[0],
 		ReversePackets: r.packets[1], ReverseBytes: r.bytes[1], ReverseFrames: r.frames[1],
 		Ports: r.kinds, Rate: t.floods.rate,
 	}
@@ -475,6 +477,7 @@ type Flood struct {
 	Part           uint32
 
 	Flows                                       uint64
+	Total                                       uint64 // flows since the flood began
 	Packets, Bytes, Frames                      uint64 // from who floods
 	ReversePackets, ReverseBytes, ReverseFrames uint64 // from who is flooded
 	Sources, Destinations                       uint64 // distinct ones over the whole flood, estimated within 2 %

@@ -20,6 +20,7 @@ var Floods = event.NewTable("network.flood", "Many new flows of which nothing ca
 	event.Custom("network.transport", "keyword", "Transport protocol, or the link payload's name when not IP", (*Flood).Transport, (*Flood).setTransport),
 	event.Number("flood.rate", "{flow}/s", "New flows a second of which nothing comes, beyond which it is a flood", func(f *Flood) *uint32 { return &f.Rate }),
 	event.Number("flood.flows", "{flow}", "Flows rolled up", func(f *Flood) *uint64 { return &f.Flows }),
+	event.Number("flood.total_flows", "{flow}", "Flows rolled up since the flood began", func(f *Flood) *uint64 { return &f.Total }),
 	event.Number("flow.io.packets", "{packet}", "Their packets from who floods", func(f *Flood) *uint64 { return &f.Packets }),
 	event.Number("flow.io.bytes", "By", "Their bytes from who floods, IP header and payload", func(f *Flood) *uint64 { return &f.Bytes }),
 	event.Number("flow.io.layer2_bytes", "By", "The same, whole frames", func(f *Flood) *uint64 { return &f.Frames }),
