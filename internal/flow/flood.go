@@ -5,7 +5,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/axiomhq/hyperloglog"
 
@@ -189,7 +188,7 @@ func (t *Table) beginFlood(by int, w *watch, addr *[16]byte, e *entry, now int64
 		return // its flows stay what they are
 	}
 	f.count++
-	r := &rollup{number: uint8(at), by: by, watch: w, told: t.clock, start: now, since: now, last: now, peers: hyperloglog.NewNoSparse(), part: 0}
+	r := &rollup{number: uint8(at), by: by, watch: w, told: t.clock, start: now, since: now, last: now, peers: hyperloglog.NewNoSparse()}
 	if addr != nil {
 		r.addr, r.net, r.proto = *addr, e.key.net, e.key.proto
 		w.flood = uint8(at) + 1
@@ -514,11 +513,6 @@ func (f *Flood) Complete() {
 			}
 		}
 	}
-}
-
-func parseID(s string) uint64 {
-	id, _ := strconv.ParseUint(s, 16, 64)
-	return id
 }
 
 // detach lets no more flows join r.

@@ -213,7 +213,7 @@ var Fields = event.NewTable("network.flow", "A bidirectional conversation betwee
 	event.Text("flow.end_reason", "Why the record was written: idle, active, forced, lack_of_resources; absent when TCP ended the flow", func(r *Record) *EndReason { return &r.Reason }).
 		Unless(func(r *Record) bool { return r.Reason == Ended }).IPFIX("flowEndReason"),
 	event.Formatted("flow.id", "keyword", "Id that all records of one flow share, 16 hexadecimal digits; absent from a flow that is told in one record",
-		func(r *Record, b []byte) []byte { return appendID(b, r.ID) }, func(r *Record, s string) { r.ID, _ = strconv.ParseUint(s, 16, 64) }).
+		func(r *Record, b []byte) []byte { return appendID(b, r.ID) }, func(r *Record, s string) { r.ID = parseID(s) }).
 		Unless(func(r *Record) bool { return r.Part == 0 && r.Reason != Active }).IPFIX("flowId"),
 	event.Number("flow.part", "", "Number of the record within its flow, from 0", func(r *Record) *uint32 { return &r.Part }),
 	event.Instant("flow.part_start", "First packet of the record, when not of the flow", func(r *Record) *int64 { return &r.Since }).
@@ -292,6 +292,12 @@ func (r *Record) Complete() {
 }
 
 const ethernetHeader = 14
+
+// parseID reads what [ID] wrote; anything else gives 0.
+func parseID(s string) uint64 {
+	id, _ := strconv.ParseUint(s, 16, 64)
+	return id
+}
 
 // ID is the text form of [Record.ID].
 func ID(id uint64) string { return string(appendID(nil, id)) }
