@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/monban/monban/exporter/ndjsonexporter/internal/metadata"
+	"github.com/monban/monban/internal/flatjson"
 	"github.com/monban/monban/internal/reference"
 	"github.com/monban/monban/internal/run"
 )
@@ -40,7 +41,7 @@ type ndjsonExporter struct {
 	host   component.Host
 
 	mu      sync.Mutex // two pipelines share the exporter
-	enc     *encoder
+	enc     *flatjson.Encoder
 	outputs []*output
 	byEvent map[string]*output // nil for an event that is not wanted
 	other   *output            // likewise
@@ -61,7 +62,7 @@ func newExporter(cfg *Config, set component.TelemetrySettings) (*ndjsonExporter,
 	if err != nil {
 		return nil, err
 	}
-	e := &ndjsonExporter{cfg: cfg, logger: set.Logger, tb: tb, enc: newEncoder(),
+	e := &ndjsonExporter{cfg: cfg, logger: set.Logger, tb: tb, enc: flatjson.NewEncoder(),
 		byEvent: map[string]*output{}, failing: map[*output]*fault{}}
 	files := map[string]*output{}
 	to := func(event, file string) *output {
@@ -114,7 +115,7 @@ func (e *ndjsonExporter) consume(ctx context.Context, ld plog.Logs) error {
 	defer e.mu.Unlock()
 	var errs []error
 	for _, rl := range ld.ResourceLogs().All() {
-		e.enc.setResource(rl.Resource().Attributes())
+		e.enc.SetResource(rl.Resource().Attributes())
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
 				o, ours := e.byEvent[lr.EventName()]
@@ -124,7 +125,7 @@ func (e *ndjsonExporter) consume(ctx context.Context, ld plog.Logs) error {
 				if o == nil {
 					continue
 				}
-				o.buf = e.enc.appendRecord(o.buf, lr)
+				o.buf = e.enc.AppendRecord(o.buf, lr)
 				o.pending++
 				if len(o.buf) >= flushAt {
 					errs = append(errs, e.flush(ctx, o))
@@ -132,7 +133,7 @@ func (e *ndjsonExporter) consume(ctx context.Context, ld plog.Logs) error {
 			}
 		}
 	}
-	e.enc.setResource(pcommon.NewMap()) // hold nothing of ld
+	e.enc.SetResource(pcommon.NewMap()) // hold nothing of ld
 	for _, o := range e.outputs {
 		errs = append(errs, e.flush(ctx, o))
 	}

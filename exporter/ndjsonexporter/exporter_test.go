@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/monban/monban/exporter/ndjsonexporter/internal/metadata"
+	"github.com/monban/monban/internal/flatjson/flatjsontest"
 )
 
 func start(t *testing.T, cfg *Config) (exporter.Logs, *componenttest.Telemetry) {
@@ -340,7 +341,7 @@ func BenchmarkConsume(b *testing.B) {
 	ld := plog.NewLogs()
 	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
 	for range 1000 {
-		flowRecord(records.AppendEmpty())
+		flatjsontest.Usual(records.AppendEmpty())
 	}
 	b.ReportAllocs()
 	for b.Loop() {

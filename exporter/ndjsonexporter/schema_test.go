@@ -3,7 +3,6 @@ package ndjsonexporter
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,42 +10,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.opentelemetry.io/collector/pdata/plog"
 
-	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/flatjson/flatjsontest"
 	"github.com/monban/monban/internal/reference"
 )
-
-// full fills a record with every attribute of an event.
-func full(lr plog.LogRecord, e reference.Event) {
-	lr.SetEventName(e.Name)
-	lr.SetTimestamp(1_754_000_000_123_456_789)
-	lr.SetSeverityText("high")
-	lr.Body().SetStr("in one sentence")
-	a := lr.Attributes()
-	for i, r := range e.Rows {
-		switch r.Kind {
-		case event.Int:
-			a.PutInt(r.Key, int64(i))
-		case event.Time:
-			a.PutInt(r.Key, 1_754_000_000_000_000_000+int64(i))
-		case event.Float:
-			a.PutDouble(r.Key, 0.5/float64(i%3)) // with an infinity
-		case event.Bool:
-			a.PutBool(r.Key, true)
-		case event.String:
-			a.PutStr(r.Key, fmt.Sprintf("%d\x00\xff", i))
-		case event.Strings:
-			a.PutEmptySlice(r.Key).AppendEmpty().SetStr("x")
-		case event.Ints:
-			a.PutEmptySlice(r.Key).AppendEmpty().SetInt(-1)
-		case event.Reasons:
-			m := a.PutEmptySlice(r.Key).AppendEmpty().SetEmptyMap()
-			for _, k := range []string{"kind", "device", "subject", "expected", "seen"} {
-				m.PutStr(k, k)
-			}
-			m.PutDouble("strength", 4)
-		}
-	}
-}
 
 // TestLinesObeyTheirSchema writes an event of each kind with all its keys, and
 // lets no key pass that the published schema does not know.
@@ -56,7 +22,7 @@ func TestLinesObeyTheirSchema(t *testing.T) {
 	ld := plog.NewLogs()
 	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
 	for _, ev := range reference.Events() {
-		full(records.AppendEmpty(), ev)
+		flatjsontest.Full(records.AppendEmpty(), ev)
 	}
 	if err := e.ConsumeLogs(context.Background(), ld); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package ndjsonexporter
+package flatjson
 
 import (
 	"encoding/json"
@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/monban/monban/internal/flatjson/flatjsontest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 )
@@ -68,15 +69,15 @@ func TestEncode(t *testing.T) {
 		}, `{"timestamp":"1970-01-01T00:00:00.000000000Z","l":["a",1,{"k":[]},null,"AQI="]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := newEncoder()
+			e := NewEncoder()
 			r := pcommon.NewMap()
 			if err := r.FromRaw(c.resource); err != nil {
 				t.Fatal(err)
 			}
-			e.setResource(r)
+			e.SetResource(r)
 			lr := plog.NewLogRecord()
 			c.record(lr)
-			got := string(e.appendRecord(nil, lr))
+			got := string(e.AppendRecord(nil, lr))
 			if got != c.want+"\n" {
 				t.Errorf("got  %s want %s", got, c.want)
 			}
@@ -93,18 +94,18 @@ func TestEncodeDeepNesting(t *testing.T) {
 	for range 10_000 {
 		v = v.SetEmptySlice().AppendEmpty()
 	}
-	b := newEncoder().appendRecord(nil, lr)
-	if !json.Valid(b) || strings.Count(string(b), "[") != maxDepth {
+	b := NewEncoder().AppendRecord(nil, lr)
+	if !json.Valid(b) || strings.Count(string(b), "[") != MaxDepth {
 		t.Errorf("%s", b)
 	}
 }
 
 func TestTimesAreAsTimePrintsThem(t *testing.T) {
-	e := newEncoder()
+	e := NewEncoder()
 	const layout = `"2006-01-02T15:04:05.000000000Z"`
 	for _, ns := range []int64{0, 1, -1, nanosADay, -nanosADay, nanosADay - 1, 951782399_999999999, 951782400_000000000,
 		4107542399_123456789, math.MaxInt64, math.MinInt64, 1754000000_100000000} {
-		if got, want := string(e.appendTime(nil, ns)), time.Unix(0, ns).UTC().Format(layout); got != want {
+		if got, want := string(e.clock.AppendTime(nil, ns)), time.Unix(0, ns).UTC().Format(layout); got != want {
 			t.Errorf("%d: got %s, want %s", ns, got, want)
 		}
 	}
@@ -114,7 +115,7 @@ func FuzzAppendString(f *testing.F) {
 	f.Add("plain")
 	f.Add("\x00\xff\"\\\u2028é")
 	f.Fuzz(func(t *testing.T, s string) {
-		b := appendString(nil, s)
+		b := AppendString(nil, s)
 		var got string
 		if err := json.Unmarshal(b, &got); err != nil {
 			t.Fatalf("%q: %v", b, err)
@@ -130,45 +131,23 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
-// flowRecord is a flow with 20 attributes, as most are.
-func flowRecord(lr plog.LogRecord) {
-	lr.SetTimestamp(1_754_000_000_123_456_789)
-	lr.SetEventName("network.flow")
-	a := lr.Attributes()
-	for _, k := range []string{"source.address", "destination.address"} {
-		a.PutStr(k, "192.168.178.120")
-	}
-	for _, k := range []string{"source.port", "destination.port", "flow.io.packets", "flow.io.bytes", "flow.reverse.io.packets",
-		"flow.reverse.io.bytes", "flow.tcp_flags", "flow.reverse.tcp_flags", "flow.ttl.min", "flow.reverse.ttl.min"} {
-		a.PutInt(k, 49152)
-	}
-	a.PutInt("flow.start", 1_754_000_000_023_456_789)
-	a.PutStr("network.transport", "tcp")
-	a.PutStr("network.protocol.name", "modbus")
-	a.PutStr("network.community_id", "1:wCb3OG7yAFWelaUydu0D+125CLM=")
-	a.PutStr("flow.src_mac", "00:11:22:33:44:55")
-	a.PutStr("flow.dst_mac", "00:11:22:33:44:66")
-	a.PutStr("flow.tcp.state", "SF")
-	a.PutStr("flow.end_reason", "end")
-}
-
 func BenchmarkEncode(b *testing.B) {
 	lr := plog.NewLogRecord()
-	flowRecord(lr)
+	flatjsontest.Usual(lr)
 	r := pcommon.NewMap()
 	r.PutStr("host.name", "edge-1")
-	e := newEncoder()
-	e.setResource(r)
+	e := NewEncoder()
+	e.SetResource(r)
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = e.appendRecord(buf[:0], lr)
+		buf = e.AppendRecord(buf[:0], lr)
 	}
 	b.SetBytes(int64(len(buf)))
 }
 
 func TestNumbersAndTimesAreThoseOfTheLibrary(t *testing.T) {
-	e := newEncoder()
+	e := NewEncoder()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range int64(200_000) {
 		n := i
@@ -178,11 +157,11 @@ func TestNumbersAndTimesAreThoseOfTheLibrary(t *testing.T) {
 				n = -n
 			}
 		}
-		if got, want := string(appendInt(nil, n)), strconv.FormatInt(n, 10); got != want {
+		if got, want := string(AppendInt(nil, n)), strconv.FormatInt(n, 10); got != want {
 			t.Fatalf("%s, not %s", got, want)
 		}
 		at := time.Unix(0, n).UTC()
-		if got, want := string(e.appendTime(nil, n)), at.Format(`"2006-01-02T15:04:05.000000000Z"`); got != want {
+		if got, want := string(e.clock.AppendTime(nil, n)), at.Format(`"2006-01-02T15:04:05.000000000Z"`); got != want {
 			t.Fatalf("%d is %s, not %s", n, got, want)
 		}
 	}
