@@ -6,10 +6,12 @@ import (
 	threatconnector "github.com/monban/monban/connector/threatconnector"
 	ndjsonexporter "github.com/monban/monban/exporter/ndjsonexporter"
 	summaryexporter "github.com/monban/monban/exporter/summaryexporter"
+	manifestextension "github.com/monban/monban/extension/manifestextension"
 	statestorage "github.com/monban/monban/extension/statestorage"
 	baselineprocessor "github.com/monban/monban/processor/baselineprocessor"
 	deviceprocessor "github.com/monban/monban/processor/deviceprocessor"
 	learnedreceiver "github.com/monban/monban/receiver/learnedreceiver"
+	manifestreceiver "github.com/monban/monban/receiver/manifestreceiver"
 	netflowreceiver "github.com/monban/monban/receiver/netflowreceiver"
 	packetflowreceiver "github.com/monban/monban/receiver/packetflowreceiver"
 	telemetry "github.com/monban/monban/telemetry"
@@ -65,6 +67,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
 		statestorage.NewFactory(),
+		manifestextension.NewFactory(),
 		zpagesextension.NewFactory(),
 		filestorage.NewFactory(),
 		healthcheckv2extension.NewFactory(),
@@ -78,6 +81,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
 		statestorage.NewFactory().Type():             "github.com/monban/monban v0.1.0",
+		manifestextension.NewFactory().Type():        "github.com/monban/monban v0.1.0",
 		zpagesextension.NewFactory().Type():          "go.opentelemetry.io/collector/extension/zpagesextension v0.155.0",
 		filestorage.NewFactory().Type():              "github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage v0.155.0",
 		healthcheckv2extension.NewFactory().Type():   "github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckv2extension v0.155.0",
@@ -91,6 +95,7 @@ func components() (otelcol.Factories, error) {
 		packetflowreceiver.NewFactory(),
 		learnedreceiver.NewFactory(),
 		netflowreceiver.NewFactory(),
+		manifestreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		kafkareceiver.NewFactory(),
 	)
@@ -101,6 +106,7 @@ func components() (otelcol.Factories, error) {
 		packetflowreceiver.NewFactory().Type(): "github.com/monban/monban v0.1.0",
 		learnedreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
 		netflowreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
+		manifestreceiver.NewFactory().Type():   "github.com/monban/monban v0.1.0",
 		otlpreceiver.NewFactory().Type():       "go.opentelemetry.io/collector/receiver/otlpreceiver v0.155.0",
 		kafkareceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver v0.155.0",
 	})

@@ -26,7 +26,7 @@ A key that is absent means zero, empty or false, or follows from the others as i
 [UCUM](https://ucum.org). As a log attribute a time is an integer of nanoseconds since 1970; in JSON it is a string
 (RFC 3339, UTC). Every record has a timestamp besides, and its resource names the observer (` + "`host.name`" + `).
 `)
-	fmt.Fprintf(&b, "\nSchema version %d. A new key is no new version; a key that changes its meaning or goes away is.\n", Version)
+	fmt.Fprintf(&b, "\nSchema version %d. A new key is no new version; a key that changes its meaning or goes away is ([compatibility](schemas.md)).\n", Version)
 	b.WriteString("\n| Event | NDJSON file | |\n|---|---|---|\n")
 	for _, e := range Events() {
 		fmt.Fprintf(&b, "| [`%s`](#%s) | `%s.ndjson` | %s |\n", e.Name, anchor(e.Name), e.File, cell(e.Doc))
@@ -99,5 +99,10 @@ func Files() (map[string][]byte, error) {
 		}
 		files["schema/"+e.Name+".schema.json"] = b
 	}
+	b, err := Manifest()
+	if err != nil {
+		return nil, err
+	}
+	files["schema/"+manifestName+".schema.json"] = b
 	return files, nil
 }

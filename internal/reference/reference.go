@@ -11,6 +11,7 @@ import (
 	"github.com/monban/monban/internal/device"
 	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/flow"
+	"github.com/monban/monban/internal/manifest"
 	"github.com/monban/monban/internal/threat"
 )
 
@@ -36,6 +37,11 @@ func Events() []Event {
 		{baseline.Observations.Describe(), "observations"},
 		{threat.Reports.Describe(), "reports"},
 		{app.Captures.Describe(), "capture"},
+		{manifest.Orchestrators.Describe(), "orchestrator"},
+		{manifest.Pipelines.Describe(), "pipelines"},
+		{manifest.DataSources.Describe(), "data_sources"},
+		{manifest.ProcessorDefinitions.Describe(), "processor_definitions"},
+		{manifest.ProcessorManifests.Describe(), "processor_manifests"},
 	}
 }
 

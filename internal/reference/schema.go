@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/manifest"
 )
 
 // Version is that of all events together. It rises when a key changes its
@@ -65,6 +66,37 @@ func Schema(e Event) ([]byte, error) {
 		{"type", "object"},
 		{"properties", properties},
 		{"required", []string{"timestamp", "event"}},
+	}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
+}
+
+const manifestName = "collector.manifest"
+
+// Manifest is the JSON Schema of what the manifest extension answers: events in one object.
+func Manifest() ([]byte, error) {
+	of := func(name string) object { return object{{"$ref", base + name + ".schema.json"}} }
+	list := func(name, doc string) object {
+		return object{{"type", "array"}, {"items", of(name)}, {"description", doc}}
+	}
+	b, err := json.MarshalIndent(object{
+		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+		{"$id", base + manifestName + ".schema.json"},
+		{"title", manifestName},
+		{"description", "What the manifest extension answers: the parts of a running Collector and how they fare."},
+		{"version", Version},
+		{"type", "object"},
+		{"properties", object{
+			{"schema_version", object{{"const", Version}}},
+			{"orchestrator", of(manifest.Orchestrators.Name)},
+			{"pipelines", list(manifest.Pipelines.Name, manifest.Pipelines.Doc)},
+			{"data_sources", list(manifest.DataSources.Name, manifest.DataSources.Doc)},
+			{"processor_definitions", list(manifest.ProcessorDefinitions.Name, manifest.ProcessorDefinitions.Doc)},
+			{"processor_manifests", list(manifest.ProcessorManifests.Name, manifest.ProcessorManifests.Doc)},
+		}},
+		{"required", []string{"schema_version", "orchestrator", "pipelines", "data_sources", "processor_definitions", "processor_manifests"}},
 	}, "", "  ")
 	if err != nil {
 		return nil, err
