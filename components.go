@@ -10,6 +10,7 @@ import (
 	statestorage "github.com/monban/monban/extension/statestorage"
 	baselineprocessor "github.com/monban/monban/processor/baselineprocessor"
 	deviceprocessor "github.com/monban/monban/processor/deviceprocessor"
+	hostreceiver "github.com/monban/monban/receiver/hostreceiver"
 	learnedreceiver "github.com/monban/monban/receiver/learnedreceiver"
 	manifestreceiver "github.com/monban/monban/receiver/manifestreceiver"
 	netflowreceiver "github.com/monban/monban/receiver/netflowreceiver"
@@ -96,6 +97,7 @@ func components() (otelcol.Factories, error) {
 		learnedreceiver.NewFactory(),
 		netflowreceiver.NewFactory(),
 		manifestreceiver.NewFactory(),
+		hostreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		kafkareceiver.NewFactory(),
 	)
@@ -107,6 +109,7 @@ func components() (otelcol.Factories, error) {
 		learnedreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
 		netflowreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
 		manifestreceiver.NewFactory().Type():   "github.com/monban/monban v0.1.0",
+		hostreceiver.NewFactory().Type():       "github.com/monban/monban v0.1.0",
 		otlpreceiver.NewFactory().Type():       "go.opentelemetry.io/collector/receiver/otlpreceiver v0.155.0",
 		kafkareceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver v0.155.0",
 	})
