@@ -19,8 +19,15 @@ type Connections struct {
 // Connections counts the sockets of the host. A file that can't be read is counted in faults;
 // a kernel without IPv6 has none for it.
 func (h *Host) Connections(faults *Faults) (c Connections, err error) {
-	read := 0
-	for _, file := range []string{"net/tcp", "net/tcp6", "net/udp", "net/udp6"} {
+	read, files := 0, []string{"net/udp", "net/udp6", "net/tcp", "net/tcp6"}
+	if h.root == "" { // a socket of ours tells of our own name space only
+		if diagnose(&c.TCP) == nil {
+			read, files = 1, files[:2]
+		} else {
+			c.TCP = [len(ConnectionStates)]int64{}
+		}
+	}
+	for _, file := range files {
 		data, rerr := readWhole(h.first(file))
 		if rerr != nil {
 			if FaultOf(rerr) != Vanished {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,6 +129,39 @@ func TestVanish(t *testing.T) {
 	}
 }
 
+// TestConnections holds what the kernel's diagnosis counts against what its files list.
+func TestConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const listen = 9
+	var states, listed [len(ConnectionStates)]int64
+	var faults Faults
+	for range 20 { // others on this computer listen and cease to meanwhile
+		states, listed = [len(ConnectionStates)]int64{}, [len(ConnectionStates)]int64{}
+		if err := diagnose(&states); err != nil {
+			t.Skip(err)
+		}
+		for _, file := range []string{"tcp", "tcp6"} {
+			if data, err := readWhole("/proc/self/net/" + file); err == nil {
+				countStates(data, &listed, &faults)
+			}
+		}
+		if states[listen] == listed[listen] {
+			break
+		}
+	}
+	if ConnectionStates[listen] != "listen" || states[listen] == 0 || states[listen] != listed[listen] || faults.Count(Malformed) != 0 {
+		t.Errorf("%v by diagnosis, %v by files", states, listed)
+	}
+	c, err := New("").Connections(&faults)
+	if err != nil || c.TCP[listen] == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	id := New("").Identity(context.Background())
 	name, _ := os.Hostname()
@@ -191,5 +225,6 @@ func FuzzProc(f *testing.F) {
 		var states [len(ConnectionStates)]int64
 		var faults Faults
 		countStates(data, &states, &faults)
+		_, _ = countDiagnosis(data, &states)
 	})
 }
