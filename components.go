@@ -7,10 +7,13 @@ import (
 	ndjsonexporter "github.com/monban/monban/exporter/ndjsonexporter"
 	summaryexporter "github.com/monban/monban/exporter/summaryexporter"
 	manifestextension "github.com/monban/monban/extension/manifestextension"
+	probeauthextension "github.com/monban/monban/extension/probeauthextension"
 	statestorage "github.com/monban/monban/extension/statestorage"
 	baselineprocessor "github.com/monban/monban/processor/baselineprocessor"
 	deviceprocessor "github.com/monban/monban/processor/deviceprocessor"
+	probeprocessor "github.com/monban/monban/processor/probeprocessor"
 	hostreceiver "github.com/monban/monban/receiver/hostreceiver"
+	httpjsonreceiver "github.com/monban/monban/receiver/httpjsonreceiver"
 	learnedreceiver "github.com/monban/monban/receiver/learnedreceiver"
 	manifestreceiver "github.com/monban/monban/receiver/manifestreceiver"
 	netflowreceiver "github.com/monban/monban/receiver/netflowreceiver"
@@ -69,6 +72,7 @@ func components() (otelcol.Factories, error) {
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
 		statestorage.NewFactory(),
 		manifestextension.NewFactory(),
+		probeauthextension.NewFactory(),
 		zpagesextension.NewFactory(),
 		filestorage.NewFactory(),
 		healthcheckv2extension.NewFactory(),
@@ -83,6 +87,7 @@ func components() (otelcol.Factories, error) {
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
 		statestorage.NewFactory().Type():             "github.com/monban/monban v0.1.0",
 		manifestextension.NewFactory().Type():        "github.com/monban/monban v0.1.0",
+		probeauthextension.NewFactory().Type():       "github.com/monban/monban v0.1.0",
 		zpagesextension.NewFactory().Type():          "go.opentelemetry.io/collector/extension/zpagesextension v0.155.0",
 		filestorage.NewFactory().Type():              "github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage v0.155.0",
 		healthcheckv2extension.NewFactory().Type():   "github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckv2extension v0.155.0",
@@ -98,6 +103,7 @@ func components() (otelcol.Factories, error) {
 		netflowreceiver.NewFactory(),
 		manifestreceiver.NewFactory(),
 		hostreceiver.NewFactory(),
+		httpjsonreceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		kafkareceiver.NewFactory(),
 	)
@@ -110,6 +116,7 @@ func components() (otelcol.Factories, error) {
 		netflowreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
 		manifestreceiver.NewFactory().Type():   "github.com/monban/monban v0.1.0",
 		hostreceiver.NewFactory().Type():       "github.com/monban/monban v0.1.0",
+		httpjsonreceiver.NewFactory().Type():   "github.com/monban/monban v0.1.0",
 		otlpreceiver.NewFactory().Type():       "go.opentelemetry.io/collector/receiver/otlpreceiver v0.155.0",
 		kafkareceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver v0.155.0",
 	})
@@ -139,6 +146,7 @@ func components() (otelcol.Factories, error) {
 	factories.Processors, err = otelcol.MakeFactoryMap[processor.Factory](
 		deviceprocessor.NewFactory(),
 		baselineprocessor.NewFactory(),
+		probeprocessor.NewFactory(),
 		batchprocessor.NewFactory(),
 		memorylimiterprocessor.NewFactory(),
 		attributesprocessor.NewFactory(),
@@ -151,6 +159,7 @@ func components() (otelcol.Factories, error) {
 	factories.ProcessorModules = makeModulesMap(factories.Processors, map[component.Type]string{
 		deviceprocessor.NewFactory().Type():        "github.com/monban/monban v0.1.0",
 		baselineprocessor.NewFactory().Type():      "github.com/monban/monban v0.1.0",
+		probeprocessor.NewFactory().Type():         "github.com/monban/monban v0.1.0",
 		batchprocessor.NewFactory().Type():         "go.opentelemetry.io/collector/processor/batchprocessor v0.155.0",
 		memorylimiterprocessor.NewFactory().Type(): "go.opentelemetry.io/collector/processor/memorylimiterprocessor v0.155.0",
 		attributesprocessor.NewFactory().Type():    "github.com/open-telemetry/opentelemetry-collector-contrib/processor/attributesprocessor v0.155.0",
