@@ -103,6 +103,10 @@ type Config struct {
 	// SeparateVLANs makes different flows of equal addresses in different VLANs.
 	SeparateVLANs bool `mapstructure:"separate_vlans"`
 
+	// Inspect reads what packets say: who devices are, names that are asked for, orders to
+	// controllers, and protocols on ports that are not theirs. Without it packets are metered only.
+	Inspect bool `mapstructure:"inspect"`
+
 	// Sightings bounds what is written of who devices are.
 	Sightings SightingsConfig `mapstructure:"sightings"`
 
@@ -175,6 +179,7 @@ func createDefaultConfig() component.Config {
 		FloodRate:      f.FloodRate,
 		CommunityID:    f.CommunityID,
 		Tunnels:        true,
+		Inspect:        true,
 		SeparateVLANs:  f.SeparateVLANs,
 		Sightings: SightingsConfig{
 			Repeat:         time.Duration(a.Repeat),

@@ -19,7 +19,7 @@ const (
 // by any.
 type meter struct {
 	table     *flow.Table
-	inspector *app.Inspector
+	inspector *app.Inspector // nil when packets are metered only
 	out       *batch
 	source    string
 	names     []string // of the interfaces, once there are several
@@ -49,9 +49,11 @@ func newMeter(cfg *Config, out *batch) *meter {
 		add(out, flow.Fields, r.End, r)
 	})
 	m.table.OnFlood(func(f *flow.Flood) { add(out, flow.Floods, f.End, f) })
-	m.inspector = app.NewInspector(cfg.sightings(), func(s *app.Sighting) {
-		add(out, app.Sightings, s.Time, s)
-	})
+	if cfg.Inspect {
+		m.inspector = app.NewInspector(cfg.sightings(), func(s *app.Sighting) {
+			add(out, app.Sightings, s.Time, s)
+		})
+	}
 	return m
 }
 
@@ -89,6 +91,9 @@ func (m *meter) add(p *parcel) {
 		for i := from; i < to; i++ {
 			h, iface := &p.headers[i], int(p.from[i])
 			slot := m.table.Add(h, iface)
+			if m.inspector == nil {
+				continue
+			}
 			name := ""
 			if len(m.names) > 1 {
 				name = m.names[iface]
@@ -100,7 +105,10 @@ func (m *meter) add(p *parcel) {
 
 // publish lets others see the totals.
 func (m *meter) publish(interfaces []packet.InterfaceStats) {
-	m.now.flow, m.now.app = m.table.Stats(), m.inspector.Stats()
+	m.now.flow = m.table.Stats()
+	if m.inspector != nil {
+		m.now.app = m.inspector.Stats()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if interfaces != nil {

@@ -211,6 +211,28 @@ func TestFile(t *testing.T) {
 	}
 }
 
+func TestMeterOnly(t *testing.T) {
+	cfg := files(file(t, "plant.pcap", pcap(plant())))
+	whole := read(t, cfg)
+	cfg.Inspect = false
+	s := read(t, cfg)
+	if whole.total(t) != s.total(t) {
+		t.Errorf("%d packets, but %d without reading them", whole.total(t), s.total(t))
+	}
+	if len(whole.sightings) == 0 || len(s.sightings) != 0 {
+		t.Errorf("%d sightings, %d without reading packets", len(whole.sightings), len(s.sightings))
+	}
+	orders := func(s *sink) (n int) {
+		for _, r := range s.flows {
+			n += len(r.Commands)
+		}
+		return n
+	}
+	if orders(whole) == 0 || orders(s) != 0 {
+		t.Errorf("%d orders, %d without reading packets", orders(whole), orders(s))
+	}
+}
+
 func TestManyRecords(t *testing.T) {
 	var all []frame
 	for i := range 3 * batchSize {
