@@ -57,6 +57,13 @@ func (d *Decoder) Stats() TunnelStats { return d.stats }
 // reason is not OK h holds what was read until then. h.Payload and h.TCPOptions
 // point into f.Data.
 func (d *Decoder) Decode(f *Frame, h *Header) Reason {
+	if f.Link == LinkEthernet && plain(f, h) {
+		return OK
+	}
+	return d.decode(f, h)
+}
+
+func (d *Decoder) decode(f *Frame, h *Header) Reason {
 	b, wire := f.Data, max(f.WireLen, len(f.Data))
 	h.reset(f.Time, wire)
 	var why Reason
@@ -105,10 +112,6 @@ func ethernet(h *Header, b []byte, wire, layers int) Reason {
 	h.HasMAC = true
 	h.DstMAC, h.SrcMAC = MAC(b[:6]), MAC(b[6:12])
 	etherType := binary.BigEndian.Uint16(b[12:])
-	if etherType == NetIPv4 { // a call less for most frames there are
-		h.Net = NetIPv4
-		return ipv4(h, b[14:], wire-14)
-	}
 	return network(h, etherType, b[14:], wire-14, layers)
 }
 

@@ -428,6 +428,12 @@ func FuzzDecode(f *testing.F) {
 		if d.Decode(&frame, &again) != why || !same(h, again) {
 			t.Fatalf("not twice alike:\n%+v\n%+v", h, again)
 		}
+		// What most frames are goes another way, which a header takes that was used before.
+		plainly := Header{Time: 1, SrcPort: 1, Payload: data, Seq: 3, VLAN: 3, Fragment: true, FragOff: 8, TCPFlags: 1, tidy: true}
+		var layered Header
+		if d.Decode(&frame, &plainly) != d.decode(&frame, &layered) || !same(plainly, layered) {
+			t.Fatalf("not both ways alike:\n%+v\n%+v", plainly, layered)
+		}
 		if why >= reasonCount || why.String() == "" {
 			t.Fatalf("reason %d", why)
 		}

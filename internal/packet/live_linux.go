@@ -69,7 +69,7 @@ type liveSource struct {
 
 	reading sync.Mutex // held by NextBatch and by Close
 	turn    int        // ring to begin with
-	lent    int        // calls for which frames may still be in use
+	lent    bool       // frames of the last batch may still be in use
 	checked time.Time
 
 	counting sync.Mutex // guards what Stats and Interfaces read, and sockets against closing
@@ -89,7 +89,7 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 	if s.closed.Load() {
 		return 0, os.ErrClosed
 	}
-	s.lent = max(s.lent-1, 0)
+	s.lent = false
 	for _, r := range s.rings {
 		r.giveBack()
 	}
@@ -107,22 +107,11 @@ func (s *liveSource) NextBatch(frames []Frame) (int, error) {
 		n, err = s.drain(frames)
 	}
 	if n > 0 {
-		s.lent = Lent
+		s.lent = true
 		s.count(frames[:n])
 		return n, nil // what is wrong with a socket is told when asked again
 	}
 	return 0, err
-}
-
-// full reports whether a ring has nothing left that the kernel could fill, since all
-// of it is in use: the next call gives some back.
-func (s *liveSource) full() bool {
-	for _, r := range s.rings {
-		if r.head-r.tail == r.blocks {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *liveSource) drain(frames []Frame) (n int, err error) {
@@ -163,11 +152,7 @@ func (s *liveSource) poll() error {
 		fds = append(fds, unix.PollFd{Fd: int32(m.fd), Events: unix.POLLIN})
 	}
 	fds = append(fds, unix.PollFd{Fd: int32(s.wake), Events: unix.POLLIN})
-	wait := idle
-	if s.full() {
-		wait = 0
-	}
-	if _, err := unix.Poll(fds, int(wait/time.Millisecond)); err != nil && err != unix.EINTR {
+	if _, err := unix.Poll(fds, int(idle/time.Millisecond)); err != nil && err != unix.EINTR {
 		return fmt.Errorf("live capture: poll: %w", err)
 	}
 	ringReady, socketReady := false, false
@@ -265,11 +250,11 @@ func (s *liveSource) Close() error {
 	defer s.counting.Unlock()
 	for _, r := range s.rings {
 		r.account()
-		r.close(s.lent > 0)
+		r.close(s.lent)
 	}
 	for _, m := range s.sockets {
 		m.account()
-		m.close(s.lent > 0)
+		m.close(s.lent)
 	}
 	unix.Close(s.wake)
 	return nil

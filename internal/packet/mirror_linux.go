@@ -26,10 +26,8 @@ type mirrorSocket struct {
 	fd   int
 	raw4 bool // an IPv4 header stands before the data
 
-	sets      [Lent]mirrorSet // that are fetched into in turn
-	at        int             // of the last fetch
-	used      bool            // frames of it were handed out
-	got, next int             // datagrams of it, and the first not taken yet
+	set       mirrorSet // what was fetched last
+	got, next int       // datagrams of it, and the first not taken yet
 
 	stats InterfaceStats
 	drops uint32 // as the kernel last told, which counts around
@@ -147,12 +145,7 @@ func (s *mirrorSocket) open(family int, address netip.Addr, bufferMiB int) (err 
 	case err != nil:
 		return fmt.Errorf("bind: %w", err)
 	}
-	for i := range s.sets {
-		if err := s.sets[i].make(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.set.make()
 }
 
 func (m *mirrorSet) make() (err error) {
@@ -175,7 +168,7 @@ func (m *mirrorSet) make() (err error) {
 }
 
 // take fills frames with copies that have come. It fetches once at most in a call that
-// hands out any, so that a set is written over only when it is no more in use.
+// hands out any, so that what was fetched is written over only when it is no more in use.
 func (s *mirrorSocket) take(frames []Frame, p *peers) (n int, err error) {
 	if s.next == s.got {
 		if err := s.fetch(); err != nil {
@@ -192,10 +185,7 @@ func (s *mirrorSocket) take(frames []Frame, p *peers) (n int, err error) {
 
 func (s *mirrorSocket) fetch() error {
 	s.next, s.got = 0, 0
-	if s.used {
-		s.at, s.used = (s.at+1)%len(s.sets), false
-	}
-	m := &s.sets[s.at]
+	m := &s.set
 	for i := range m.headers {
 		h := &m.headers[i].Msghdr
 		h.Namelen = unix.SizeofSockaddrInet6
@@ -214,7 +204,7 @@ func (s *mirrorSocket) fetch() error {
 
 // frame describes the i-th datagram, and reports whether it is wanted.
 func (s *mirrorSocket) frame(f *Frame, i int, p *peers) bool {
-	m := &s.sets[s.at]
+	m := &s.set
 	h := &m.headers[i]
 	data := m.data[i*mirrorBuffer:][:h.size:h.size]
 	if s.raw4 {
@@ -233,7 +223,7 @@ func (s *mirrorSocket) frame(f *Frame, i int, p *peers) bool {
 		return false
 	}
 	s.stats.Packets++
-	s.used = true
+
 	f.Time = kernelTime(m.control[i*mirrorSpace:][:h.Controllen])
 	f.Data, f.WireLen = data, len(data)
 	f.Interface, f.Link = at, s.link
@@ -288,11 +278,9 @@ func (s *mirrorSocket) close(lent bool) {
 		unix.Close(s.fd)
 		s.fd = -1
 	}
-	for i := range s.sets {
-		if m := &s.sets[i]; !lent && m.data != nil {
-			unix.Munmap(m.data)
-			m.data = nil
-		}
+	if m := &s.set; !lent && m.data != nil {
+		unix.Munmap(m.data)
+		m.data = nil
 	}
 }
 

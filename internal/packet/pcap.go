@@ -114,7 +114,6 @@ func snapLen(n uint32) int {
 }
 
 func (r *pcapReader) next(frames []Frame) (int, error) {
-	r.begin()
 	for {
 		n, want, err := r.parse(frames)
 		if n > 0 {

@@ -91,7 +91,6 @@ type want int
 func (want) Error() string { return "more bytes wanted" }
 
 func (r *pcapngReader) next(frames []Frame) (int, error) {
-	r.begin()
 	n := 0
 	for n < len(frames) {
 		took, err := r.block(&frames[n])

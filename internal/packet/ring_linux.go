@@ -35,10 +35,9 @@ type ring struct {
 	blocks int
 	size   int // of a block
 
-	head, tail int           // counted on without end
-	marks      [Lent - 1]int // head before the last calls, oldest first
-	left       uint32        // packets of the block at head that are not taken yet; 0 also before it is begun
-	at         uint32        // offset in the block of the next
+	head, tail int    // counted on without end
+	left       uint32 // packets of the block at head that are not taken yet; 0 also before it is begun
+	at         uint32 // offset in the block of the next
 
 	gone  time.Time // when it was found taken away
 	lost  uint64    // that the interface itself tells of, when last read
@@ -196,13 +195,11 @@ func (r *ring) ready(block []byte) bool {
 	return atomic.LoadUint32(status(block))&unix.TP_STATUS_USER != 0
 }
 
-// giveBack returns blocks to the kernel of which no frame is in use any more.
+// giveBack returns blocks to the kernel.
 func (r *ring) giveBack() {
-	for ; r.tail < r.marks[0]; r.tail++ {
+	for ; r.tail < r.head; r.tail++ {
 		atomic.StoreUint32(status(r.block(r.tail)), unix.TP_STATUS_KERNEL)
 	}
-	copy(r.marks[:], r.marks[1:])
-	r.marks[len(r.marks)-1] = r.head
 }
 
 // take fills frames with packets that lie ready.

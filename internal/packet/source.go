@@ -9,8 +9,7 @@ import (
 //
 // Packets come in batches, because a batch costs one call, one lock and one look
 // at the clock for a few hundred packets, and because whoever meters them can then
-// touch the table for all of them before it waits for any. 256 is a good size. They
-// stay valid over some calls, so that one batch can be metered while the next is read.
+// touch the table for all of them before it waits for any. 256 is a good size.
 //
 // One goroutine calls NextBatch. All other methods may be called from any; Close
 // makes a NextBatch that is waiting return at once, so a context ends one with
@@ -18,7 +17,7 @@ import (
 //	stop := context.AfterFunc(ctx, func() { source.Close() })
 type Source interface {
 	// NextBatch fills frames from the front and returns how many it filled. The
-	// Data of the frames stay valid until the call after the next [Lent] - 1, or until Close.
+	// Data of the frames stay valid until the next call, or until Close.
 	//
 	// It returns 0 and no error when nothing came for a while (a quarter of a
 	// second), so that timers of the caller get their turn on a silent wire.
@@ -45,9 +44,6 @@ type Source interface {
 	// to zeros then; call it once more when none are, to give back their memory.
 	Close() error
 }
-
-// Lent is how many batches of a [Source] can be in use at once.
-const Lent = 3
 
 // Interface is where packets were captured.
 type Interface struct {

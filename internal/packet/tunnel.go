@@ -100,15 +100,20 @@ func (h *Header) mayWrap() bool {
 	case ProtoTCP:
 		return false
 	case ProtoUDP:
-		switch h.DstPort {
-		case portL2TP, portGTPU, portTeredo, portGREinUDP, portVXLAN, portVXLANGPE, portCAPWAP, portGeneve, portVXLANOld, portTZSP:
-			return !h.Fragment
-		}
-		return (h.SrcPort == portTeredo || h.SrcPort == portCAPWAP) && !h.Fragment
+		return wraps(h.SrcPort, h.DstPort) && !h.Fragment
 	case protoIPv4, protoIPv6, protoGRE, protoL2TP:
 		return true
 	}
 	return false
+}
+
+// wraps reports whether UDP between these ports may carry packets.
+func wraps(src, dst uint16) bool {
+	switch dst {
+	case portL2TP, portGTPU, portTeredo, portGREinUDP, portVXLAN, portVXLANGPE, portCAPWAP, portGeneve, portVXLANOld, portTZSP:
+		return true
+	}
+	return src == portTeredo || src == portCAPWAP
 }
 
 // unwrap opens the tunnels around the packet in h, one after the other, until what it
