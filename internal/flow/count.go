@@ -51,7 +51,7 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 		sequence(s, o, h)
 		if h.TCPFlags&packet.SYN != 0 {
 			e.begins(h, from)
-			if e.syn[from] == 0 && e.flood == 0 {
+			if e.syn[from] == 0 && e.flood == 0 && !t.cfg.CountsOnly {
 				e.syn[from] = t.stackFacts(h)
 			}
 		}
@@ -64,7 +64,10 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 		t.talk(e, h, from)
 	}
 	if h.PayloadLen > 0 && h.IsIP() {
-		e.payload(h, from)
+		s.data = true
+		if !t.cfg.CountsOnly {
+			e.payload(h, from)
+		}
 	}
 }
 
@@ -72,7 +75,6 @@ func (t *Table) count(slot int32, h *packet.Header, from uint8) {
 // message begins with payload after the other end spoke, or after 50 ms.
 func (e *entry) payload(h *packet.Header, from uint8) {
 	const pause = 50e6
-	e.side[from].data = true
 	if int(e.sizeCount) < len(e.sizes) {
 		n := int16(min(h.PayloadLen, math.MaxInt16))
 		if from != e.src {

@@ -22,6 +22,7 @@ type Config struct {
 	FirstReport    time.Duration // and for the first time this soon
 	FloodRate      int           // new flows a second to or from one address, none of them answered, that are rolled up; 0 for never
 	CommunityID    bool          // compute the Community ID of each record
+	CountsOnly     bool          // note no payload sizes, no rhythm of messages and nothing of TCP stacks
 	SeparateVLANs  bool          // equal addresses in different VLANs are different flows
 }
 

@@ -104,7 +104,8 @@ type Config struct {
 	SeparateVLANs bool `mapstructure:"separate_vlans"`
 
 	// Inspect reads what packets say: who devices are, names that are asked for, orders to
-	// controllers, and protocols on ports that are not theirs. Without it packets are metered only.
+	// controllers, and protocols on ports that are not theirs; and how: sizes and rhythm of
+	// messages, TCP stacks. Without it packets are only counted.
 	Inspect bool `mapstructure:"inspect"`
 
 	// Sightings bounds what is written of who devices are.
@@ -286,6 +287,7 @@ func (c *Config) flow() flow.Config {
 		FirstReport:    c.FirstReport,
 		FloodRate:      c.FloodRate,
 		CommunityID:    c.CommunityID,
+		CountsOnly:     !c.Inspect,
 		SeparateVLANs:  c.SeparateVLANs,
 	}
 }

@@ -222,14 +222,17 @@ func TestMeterOnly(t *testing.T) {
 	if len(whole.sightings) == 0 || len(s.sightings) != 0 {
 		t.Errorf("%d sightings, %d without reading packets", len(whole.sightings), len(s.sightings))
 	}
-	orders := func(s *sink) (n int) {
+	said := func(s *sink) (orders, sizes int) {
 		for _, r := range s.flows {
-			n += len(r.Commands)
+			orders, sizes = orders+len(r.Commands), sizes+len(r.FirstSizes)
 		}
-		return n
+		return orders, sizes
 	}
-	if orders(whole) == 0 || orders(s) != 0 {
-		t.Errorf("%d orders, %d without reading packets", orders(whole), orders(s))
+	if orders, sizes := said(whole); orders == 0 || sizes == 0 {
+		t.Errorf("%d orders, %d sizes", orders, sizes)
+	}
+	if orders, sizes := said(s); orders != 0 || sizes != 0 {
+		t.Errorf("%d orders, %d sizes without reading packets", orders, sizes)
 	}
 }
 

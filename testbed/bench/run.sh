@@ -25,8 +25,11 @@ if [ -z "$binary" ]; then
 	mkdir -p "$(dirname "$binary")"
 	go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$binary" .
 fi
-# The first writes the flows and nothing more; the second also learns the devices and
+# The first only meters, as most of the others do; the second also identifies applications,
+# as ndpiReader does; the third is the first on one core; the fourth also learns the devices and
 # what is usual for each, and judges: the configuration that pcap: stands for.
+flows="env PCAP={pcap} OUT={out} $binary --config $PWD/testbed/bench/flows.yaml::wc -l < {out}/flows.ndjson"
 exec python3 "$compare" -p "${BENCH_PEERS:-softflowd,nfpcapd,argus,ndpiReader}" "$@" \
-	"monban-flows=env PCAP={pcap} OUT={out} $binary --config $PWD/testbed/bench/flows.yaml::wc -l < {out}/flows.ndjson" \
+	"monban-flows=env INSPECT=false ${flows#env }" "monban-identify=$flows" \
+	"monban-one-core=env GOMAXPROCS=1 INSPECT=false ${flows#env }" \
 	"monban=$binary --config pcap:{pcap}?out={out}::wc -l < {out}/flows.ndjson"
