@@ -82,7 +82,8 @@ func (d *datagram) over(now uint32) bool {
 
 func (t *Table) datagrams(h *packet.Header) *[datagramWays]datagram {
 	x := mum(binary.LittleEndian.Uint64(h.Src[8:])^t.seed[0], binary.LittleEndian.Uint64(h.Dst[8:])^t.seed[1])
-	return &t.frags.sets[mum(x^uint64(h.IPID)<<8^uint64(h.Proto), t.seed[2])%datagramSets]
+	x = mum(x^uint64(h.IPID)<<8^uint64(h.Proto), t.seed[2])
+	return &t.frags.sets[mum(x, 0x9e3779b97f4a7c15)%datagramSets] // once more, as ids follow each other
 }
 
 // datagram finds the one of h, or gives nil.
