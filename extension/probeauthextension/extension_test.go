@@ -44,6 +44,7 @@ import (
 	"github.com/monban/monban/extension/probeauthextension/internal/metadata"
 	"github.com/monban/monban/extension/probeauthextension/internal/metadatatest"
 	"github.com/monban/monban/processor/probeprocessor"
+	"github.com/monban/monban/testbed"
 )
 
 // host has one extension, and keeps what components report of their health.
@@ -64,7 +65,7 @@ func (h *host) Report(e *componentstatus.Event) {
 
 // gate is a real OTLP receiver over TLS, this extension, the processor behind it, and what came through.
 type gate struct {
-	*authority
+	*testbed.Authority
 	host       *host
 	ext        *probeAuth
 	registry   string
@@ -116,9 +117,9 @@ func config(t *testing.T, cfg component.Config, yaml string) {
 // open starts a gate. how is the part of the receiver's protocols that names the extension.
 func open(t *testing.T, unknown, how, clientCA string) *gate {
 	t.Helper()
-	g := &gate{authority: newAuthority(t), sink: new(consumertest.LogsSink), tel: componenttest.NewTelemetry()}
+	g := &gate{Authority: testbed.NewAuthority(t), sink: new(consumertest.LogsSink), tel: componenttest.NewTelemetry()}
 	t.Cleanup(func() { require.NoError(t, g.tel.Shutdown(context.Background())) })
-	g.registry = g.file("probes.yaml")
+	g.registry = g.File("probes.yaml")
 	replace(t, g.registry, standard())
 	core, logs := observer.New(zap.DebugLevel)
 	g.logs = logs
@@ -139,9 +140,9 @@ func open(t *testing.T, unknown, how, clientCA string) *gate {
 	require.NoError(t, p.Start(t.Context(), g.host))
 	t.Cleanup(func() { require.NoError(t, p.Shutdown(context.Background())) })
 
-	server := g.sign(t, "server", time.Now().Add(time.Hour))
+	server := g.Sign(t, "server", time.Now().Add(time.Hour))
 	g.grpc, g.http = freePort(t), freePort(t)
-	tls := fmt.Sprintf(`tls: {cert_file: %q, key_file: %q%s}`, server.cert, server.key, strings.ReplaceAll(clientCA, "CA", fmt.Sprintf("%q", g.file("ca.pem"))))
+	tls := fmt.Sprintf(`tls: {cert_file: %q, key_file: %q%s}`, server.Cert, server.Key, strings.ReplaceAll(clientCA, "CA", fmt.Sprintf("%q", g.File("ca.pem"))))
 	rf := otlpreceiver.NewFactory()
 	rcfg := rf.CreateDefaultConfig()
 	config(t, rcfg, fmt.Sprintf("protocols:\n  grpc: {endpoint: %q, %s, %s}\n  http: {endpoint: %q, %s, %s}\n", g.grpc, tls, how, g.http, tls, how))
@@ -159,7 +160,7 @@ const (
 )
 
 // sender makes a real OTLP exporter.
-func (g *gate) sender(t *testing.T, protocol string, p pair, token string) exporter.Logs {
+func (g *gate) sender(t *testing.T, protocol string, p testbed.Pair, token string) exporter.Logs {
 	t.Helper()
 	var f exporter.Factory
 	endpoint := ""
@@ -171,9 +172,9 @@ func (g *gate) sender(t *testing.T, protocol string, p pair, token string) expor
 	default:
 		f, endpoint = otlphttpexporter.NewFactory(), "https://"+g.http
 	}
-	yaml := fmt.Sprintf("{endpoint: \"%s\", timeout: 5s, retry_on_failure: {enabled: false}, sending_queue: {enabled: false}, tls: {ca_file: %q", endpoint, g.file("ca.pem"))
-	if p.cert != "" {
-		yaml += fmt.Sprintf(", cert_file: %q, key_file: %q", p.cert, p.key)
+	yaml := fmt.Sprintf("{endpoint: \"%s\", timeout: 5s, retry_on_failure: {enabled: false}, sending_queue: {enabled: false}, tls: {ca_file: %q", endpoint, g.File("ca.pem"))
+	if p.Cert != "" {
+		yaml += fmt.Sprintf(", cert_file: %q, key_file: %q", p.Cert, p.Key)
 	}
 	yaml += "}"
 	if token != "" {
@@ -234,9 +235,9 @@ func TestWhoSends(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			g := open(t, c.unknown, c.how, c.ca)
 			until := time.Now().Add(time.Hour)
-			a, b, stranger := g.sign(t, "plc-a", until), g.sign(t, "plc-b", until), g.sign(t, "plc-c", until)
-			other := newAuthority(t)
-			forged, old, none := other.sign(t, "plc-a", until), g.sign(t, "plc-old", time.Now().Add(-time.Minute)), pair{}
+			a, b, stranger := g.Sign(t, "plc-a", until), g.Sign(t, "plc-b", until), g.Sign(t, "plc-c", until)
+			other := testbed.NewAuthority(t)
+			forged, old, none := other.Sign(t, "plc-a", until), g.Sign(t, "plc-old", time.Now().Add(-time.Minute)), testbed.Pair{}
 			for _, protocol := range []string{"grpc", "http", "http/json"} {
 				seen := protocol == "grpc" || c.how == middleware // whether the certificate can be seen there
 				seen = seen && c.ca != ""
@@ -255,7 +256,7 @@ func TestWhoSends(t *testing.T) {
 				}
 				for _, s := range []struct {
 					name  string
-					with  pair
+					with  testbed.Pair
 					token string
 					want  string
 				}{
@@ -298,7 +299,7 @@ func TestWhoSends(t *testing.T) {
 func TestRegistryChanges(t *testing.T) {
 	g := open(t, refuse, middleware, mutual)
 	until := time.Now().Add(time.Hour)
-	with := g.sign(t, "plc-a", until)
+	with := g.Sign(t, "plc-a", until)
 	senders := map[string]exporter.Logs{}
 	for _, protocol := range []string{"grpc", "http"} {
 		senders[protocol] = g.sender(t, protocol, with, "")
@@ -359,7 +360,7 @@ func TestRegistryChanges(t *testing.T) {
 func TestCertificateExpiresWithinConnection(t *testing.T) {
 	g := open(t, refuse, middleware, mutual)
 	until := time.Now().Add(2 * time.Second).Truncate(time.Second).Add(time.Second)
-	with := g.sign(t, "plc-a", until)
+	with := g.Sign(t, "plc-a", until)
 	for _, protocol := range []string{"grpc", "http"} {
 		s := g.sender(t, protocol, with, "")
 		require.NoError(t, s.ConsumeLogs(t.Context(), records()))

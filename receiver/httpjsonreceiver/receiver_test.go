@@ -336,6 +336,31 @@ func TestNobodyThere(t *testing.T) {
 	eventually(t, "it is said", func() bool { return strings.Contains(p.statuses(), "plc (connection)") })
 }
 
+// A device that is switched off and on again is asked again, on new connections.
+func TestSwitchedOffAndOn(t *testing.T) {
+	serve := func(addr string) (*http.Server, string) {
+		var l net.Listener
+		eventually(t, "the address is free", func() bool {
+			var err error
+			l, err = net.Listen("tcp", addr)
+			return err == nil
+		})
+		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })}
+		go func() { _ = s.Serve(l) }()
+		return s, l.Addr().String()
+	}
+	device, addr := serve("127.0.0.1:0")
+	p := start(t, "targets: [{name: plc, endpoint: 'http://"+addr+"'}]\n"+rules, nil, nil, nil)
+	eventually(t, "it answers", func() bool { return p.metrics.DataPointCount() > 0 })
+	require.NoError(t, device.Close())
+	eventually(t, "it is gone", func() bool { return strings.Contains(p.statuses(), "plc (connection)") })
+	n := p.metrics.DataPointCount()
+	device, _ = serve(addr)
+	defer device.Close()
+	eventually(t, "it answers again", func() bool { return p.metrics.DataPointCount() > n && strings.HasSuffix(p.statuses(), "StatusOK <nil>") })
+	assert.Equal(t, 2, p.logs.LogRecordCount(), "its alarms were told before")
+}
+
 // TestTLSAndBearer asks a server with TLS that wants a token, as the bearer token extension sends it.
 func TestTLSAndBearer(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
