@@ -357,7 +357,9 @@ func TestSwitchedOffAndOn(t *testing.T) {
 	n := p.metrics.DataPointCount()
 	device, _ = serve(addr)
 	defer device.Close()
-	eventually(t, "it answers again", func() bool { return p.metrics.DataPointCount() > n && strings.HasSuffix(p.statuses(), "StatusOK <nil>") })
+	eventually(t, "it answers again", func() bool {
+		return p.metrics.DataPointCount() > n && strings.HasSuffix(p.statuses(), "StatusOK <nil>")
+	})
 	assert.Equal(t, 2, p.logs.LogRecordCount(), "its alarms were told before")
 }
 
