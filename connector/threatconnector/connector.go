@@ -29,7 +29,8 @@ type threatConnector struct {
 	next      consumer.Logs
 	telemetry *metadata.TelemetryBuilder
 
-	mu       sync.Mutex // the engine sees one batch at a time
+	keeps    component.ID // under which the storage keeps the incidents
+	mu       sync.Mutex   // the engine sees one batch at a time
 	engine   *threat.Engine
 	keeper   *keep.Keeper
 	stopped  bool
@@ -41,7 +42,7 @@ func newThreat(set connector.Settings, cfg *Config, next consumer.Logs) (*threat
 	if err != nil {
 		return nil, err
 	}
-	c := &threatConnector{cfg: cfg, set: set, next: next, telemetry: t, engine: threat.New(), resource: pcommon.NewResource()}
+	c := &threatConnector{cfg: cfg, set: set, keeps: set.ID, next: next, telemetry: t, engine: threat.New(), resource: pcommon.NewResource()}
 	return c, t.RegisterThreatEvidenceDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -55,7 +56,7 @@ func (*threatConnector) Capabilities() consumer.Capabilities { return consumer.C
 func (c *threatConnector) Start(ctx context.Context, host component.Host) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keeper, err = keep.Open(ctx, host, c.cfg.Storage, component.KindConnector, c.set.ID, c.cfg.SaveInterval, c.engine, c.set.Logger)
+	c.keeper, err = keep.Open(ctx, host, c.cfg.Storage, component.KindConnector, c.keeps, c.cfg.SaveInterval, c.engine, c.set.Logger)
 	return err
 }
 
@@ -136,14 +137,25 @@ func (c *threatConnector) write(ctx context.Context, reports []threat.Report) er
 	if len(reports) == 0 {
 		return nil
 	}
+	out, records := c.batch()
+	c.put(ctx, records, reports)
+	return c.next.ConsumeLogs(ctx, out)
+}
+
+// batch is empty but for the resource of the observer.
+func (c *threatConnector) batch() (plog.Logs, plog.LogRecordSlice) {
 	out := plog.NewLogs()
 	rl := out.ResourceLogs().AppendEmpty()
 	c.resource.CopyTo(rl.Resource())
 	sl := rl.ScopeLogs().AppendEmpty()
 	sl.Scope().SetName(metadata.ScopeName)
+	return out, sl.LogRecords()
+}
+
+func (c *threatConnector) put(ctx context.Context, records plog.LogRecordSlice, reports []threat.Report) {
 	for i := range reports {
 		r := &reports[i]
-		lr := logrecord.Append(sl.LogRecords(), threat.Reports, r.Time, r)
+		lr := logrecord.Append(records, threat.Reports, r.Time, r)
 		lr.SetSeverityNumber(severityNumbers[r.Severity])
 		lr.SetSeverityText(r.Severity)
 		lr.Body().SetStr(r.Summary)
@@ -155,5 +167,4 @@ func (c *threatConnector) write(ctx context.Context, reports []threat.Report) er
 		}
 	}
 	c.telemetry.ThreatReports.Add(ctx, int64(len(reports)))
-	return c.next.ConsumeLogs(ctx, out)
 }

@@ -30,12 +30,14 @@ const (
 	OTEnumeration  = "ot_enumeration"   // rule: many unit addresses or functions asked that never were
 	OTFlood        = "ot_flood"         // rule: OT requests at a rate never seen
 	Silent         = "silent_device"    // rule: a steady device fell silent
+	Metric         = "unusual_metric"   // rule: a series is not as it usually is
+	StuckMetric    = "stuck_metric"     // rule: a series that always changes repeats one value
 )
 
 // rules are the kinds whose strength is a certainty.
 var rules = map[string]bool{
 	Beacon: true, NewDevice: true, HostSweep: true, PortSweep: true, SynFlood: true, BruteForce: true, ARPConflict: true,
-	Relayed: true, StackConflict: true, StackHandshake: true, SpoofedCommand: true, SpoofedReport: true, Misdirected: true, OTEnumeration: true, OTFlood: true, Silent: true,
+	Relayed: true, StackConflict: true, StackHandshake: true, SpoofedCommand: true, SpoofedReport: true, Misdirected: true, OTEnumeration: true, OTFlood: true, Silent: true, Metric: true, StuckMetric: true,
 }
 
 // Definition says what a kind of evidence means, for the reference page.
@@ -74,6 +76,8 @@ func Definitions() []Definition {
 		{OTEnumeration, "Many OT unit addresses or functions asked that never were", true},
 		{OTFlood, "OT requests at a rate never seen", true},
 		{Silent, "A steady device fell silent", true},
+		{Metric, "A metric, or the traffic of a device, has a spike, another level, more scatter, no season, or drifts", true},
+		{StuckMetric, "A metric that changes all the time repeats one value", true},
 	}
 	return d
 }

@@ -49,6 +49,8 @@ type Verdict struct {
 	Change float64 // how far the value, level or spread is from what it should be
 	Sigmas float64 // the same in usual deviations
 	Above  float64 // the same in bounds of the rule: 1 is just enough for an alarm
+
+	Elapsed int64 // nanoseconds since the point before
 }
 
 // What the rules ask. All times are in seconds, so that they hold at any rate of points.
@@ -440,7 +442,7 @@ func (r *rules) judge(s *Series, e *expectation, p point) (v Verdict) {
 		}
 	}
 
-	v = Verdict{Score: p.told, Value: p.x + s.base, Expected: e.mean + s.base, Known: watched >= spikeAfter, Change: off, Sigmas: z, Above: float64(above)}
+	v = Verdict{Score: p.told, Value: p.x + s.base, Expected: e.mean + s.base, Known: watched >= spikeAfter, Change: off, Sigmas: z, Above: float64(above), Elapsed: int64(p.elapsed * 1e9)}
 	r.live(s, e, p, kind, gone, &v)
 	s.band(&v, e, p.t, p.at)
 	r.learn(s, e, p, d, float32(off), gone, elapsed)

@@ -26,6 +26,8 @@ const (
 	Exfiltration = "exfiltration"
 	Beacon       = "beacon"
 	SilentDevice = "silent_device"
+	StuckSensor  = "stuck_sensor"
+	OddMetric    = "unusual_metric"
 	ARPSpoofing  = "arp_spoofing"
 	Masquerade   = "masquerade"
 	NewOTMaster  = "new_ot_master"
@@ -79,6 +81,12 @@ var Classes = []Class{
 	{SilentDevice, "Silent device", "A steady device fell silent", Medium,
 		[]string{"T1489 Service Stop"}, []string{"T0815 Denial of View"},
 		"Check its power, its cable and its switch port."},
+	{StuckSensor, "Stuck sensor", "A measured value that changes all the time repeats itself", Medium,
+		[]string{"T1565.002 Transmitted Data Manipulation"}, []string{"T0856 Spoof Reporting Message", "T0815 Denial of View"},
+		"Compare the value with the process itself. If the sensor is well, look for somebody who replays its values."},
+	{OddMetric, "Unusual metric", "A measured value, or how much a device sends, is not what it usually is at this time", Low,
+		[]string{"T1496 Resource Hijacking"}, []string{"T0831 Manipulation of Control"},
+		"Look at what the device does since then. If it was meant to change, nothing is to be done: after a day the new level is the usual one."},
 	{NewDevice, "New device", "A device appeared after the site had settled", Low,
 		[]string{"T1200 Hardware Additions"}, []string{"T0864 Transient Cyber Asset"},
 		"If somebody connected it on purpose, approve it. If nobody knows it, find its switch port."},
@@ -139,6 +147,8 @@ var weights = map[string][]weight{
 	baseline.Volume:         {{Exfiltration, 1}, {Unknown, 0.3}},
 	baseline.Beacon:         {{Beacon, 6}},
 	baseline.Silent:         {{SilentDevice, 6}},
+	baseline.StuckMetric:    {{StuckSensor, 6}},
+	baseline.Metric:         {{OddMetric, 6}},
 	baseline.NewDevice:      {{NewDevice, 5}},
 	baseline.NewService:     {{NewService, 1}, {Beacon, 0.3}, {Exfiltration, 0.2}, {Unknown, 0.5}},
 	baseline.NewServed:      {{NewService, 1}, {Unknown, 0.5}},
@@ -154,7 +164,7 @@ var weights = map[string][]weight{
 var families = map[string]string{
 	HostScan: "scan", PortScan: "scan", OTScan: control, NewOTMaster: control, NewOTCommand: control, OTInjection: control, OTSpoofing: control,
 	ARPSpoofing: control, Masquerade: control, Flood: "flood", BruteForce: "login",
-	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", NewDevice: "presence",
+	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", StuckSensor: "metric", OddMetric: "metric", NewDevice: "presence",
 	NewService: novel, NewPeer: novel, Unknown: novel,
 }
 

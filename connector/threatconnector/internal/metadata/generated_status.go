@@ -14,5 +14,6 @@ var (
 )
 
 const (
-	LogsToLogsStability = component.StabilityLevelAlpha
+	LogsToLogsStability    = component.StabilityLevelAlpha
+	MetricsToLogsStability = component.StabilityLevelAlpha
 )

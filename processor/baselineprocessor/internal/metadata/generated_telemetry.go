@@ -25,12 +25,16 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter           metric.Meter
-	mu              sync.Mutex
-	registrations   []metric.Registration
-	BaselineDevices metric.Int64ObservableGauge
-	BaselineEvicted metric.Int64ObservableCounter
-	BaselineUnusual metric.Int64Counter
+	meter               metric.Meter
+	mu                  sync.Mutex
+	registrations       []metric.Registration
+	BaselineAnomalies   metric.Int64Counter
+	BaselineDevices     metric.Int64ObservableGauge
+	BaselineEvicted     metric.Int64ObservableCounter
+	BaselinePoints      metric.Int64ObservableCounter
+	BaselineSeries      metric.Int64ObservableGauge
+	BaselineSeriesFreed metric.Int64ObservableCounter
+	BaselineUnusual     metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -74,6 +78,51 @@ func (builder *TelemetryBuilder) RegisterBaselineEvictedCallback(cb metric.Int64
 	return nil
 }
 
+// RegisterBaselinePointsCallback sets callback for observable BaselinePoints metric.
+func (builder *TelemetryBuilder) RegisterBaselinePointsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.BaselinePoints, obs: o})
+		return nil
+	}, builder.BaselinePoints)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterBaselineSeriesCallback sets callback for observable BaselineSeries metric.
+func (builder *TelemetryBuilder) RegisterBaselineSeriesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.BaselineSeries, obs: o})
+		return nil
+	}, builder.BaselineSeries)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterBaselineSeriesFreedCallback sets callback for observable BaselineSeriesFreed metric.
+func (builder *TelemetryBuilder) RegisterBaselineSeriesFreedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.BaselineSeriesFreed, obs: o})
+		return nil
+	}, builder.BaselineSeriesFreed)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -102,6 +151,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.BaselineAnomalies, err = builder.meter.Int64Counter(
+		"otelcol_baseline.anomalies",
+		metric.WithDescription("Alarms of series that began [Alpha]"),
+		metric.WithUnit("{alarm}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.BaselineDevices, err = builder.meter.Int64ObservableGauge(
 		"otelcol_baseline.devices",
 		metric.WithDescription("Devices whose usual behaviour is held [Alpha]"),
@@ -112,6 +167,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_baseline.evicted",
 		metric.WithDescription("Devices forgotten because max_devices was reached [Alpha]"),
 		metric.WithUnit("{device}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.BaselinePoints, err = builder.meter.Int64ObservableCounter(
+		"otelcol_baseline.points",
+		metric.WithDescription("Data points of series, by what became of them [Alpha]"),
+		metric.WithUnit("{point}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.BaselineSeries, err = builder.meter.Int64ObservableGauge(
+		"otelcol_baseline.series",
+		metric.WithDescription("Series whose usual values are held [Alpha]"),
+		metric.WithUnit("{series}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.BaselineSeriesFreed, err = builder.meter.Int64ObservableCounter(
+		"otelcol_baseline.series.freed",
+		metric.WithDescription("Series forgotten because they were silent for long, or to make room [Alpha]"),
+		metric.WithUnit("{series}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.BaselineUnusual, err = builder.meter.Int64Counter(
