@@ -216,6 +216,9 @@ func TestProbesConfig(t *testing.T) {
 	if err := g.cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, g.stderr.String())
 	}
+	if counts := obey(t, g.out); counts["collector.processor_manifest"] == 0 || counts["collector.data_source"] == 0 || counts["collector.pipeline"] == 0 {
+		t.Errorf("%v", counts)
+	}
 	err := filepath.WalkDir(g.out, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

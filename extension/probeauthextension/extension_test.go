@@ -1,11 +1,16 @@
 package probeauthextension
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +30,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/processor/processortest"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
@@ -142,10 +148,10 @@ func open(t *testing.T, unknown, how, clientCA string) *gate {
 
 	server := g.Sign(t, "server", time.Now().Add(time.Hour))
 	g.grpc, g.http = freePort(t), freePort(t)
-	tls := fmt.Sprintf(`tls: {cert_file: %q, key_file: %q%s}`, server.Cert, server.Key, strings.ReplaceAll(clientCA, "CA", fmt.Sprintf("%q", g.File("ca.pem"))))
+	secured := fmt.Sprintf(`tls: {cert_file: %q, key_file: %q%s}`, server.Cert, server.Key, strings.ReplaceAll(clientCA, "CA", fmt.Sprintf("%q", g.File("ca.pem"))))
 	rf := otlpreceiver.NewFactory()
 	rcfg := rf.CreateDefaultConfig()
-	config(t, rcfg, fmt.Sprintf("protocols:\n  grpc: {endpoint: %q, %s, %s}\n  http: {endpoint: %q, %s, %s}\n", g.grpc, tls, how, g.http, tls, how))
+	config(t, rcfg, fmt.Sprintf("protocols:\n  grpc: {endpoint: %q, %s, %s}\n  http: {endpoint: %q, %s, %s}\n", g.grpc, secured, how, g.http, secured, how))
 	r, err := rf.CreateLogs(t.Context(), receivertest.NewNopSettings(rf.Type()), rcfg, p)
 	require.NoError(t, err)
 	require.NoError(t, r.Start(t.Context(), g.host))
@@ -231,6 +237,7 @@ func TestWhoSends(t *testing.T) {
 		{"quarantine", quarantine, middleware, mutual},
 		{"auth", refuse, auth, mutual},
 		{"no client certificates asked for", quarantine, middleware, ""},
+		{"tokens only", refuse, auth, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := open(t, c.unknown, c.how, c.ca)
@@ -441,4 +448,65 @@ func TestStreams(t *testing.T) {
 	ctx := grpcmetadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer token-1", "authorization", "Bearer token-2")
 	_, err = healthpb.NewHealthClient(c).Check(ctx, &healthpb.HealthCheckRequest{})
 	assert.Equal(t, codes.Unauthenticated, status.Code(err), "two tokens are none")
+}
+
+// TestBeforeUnpacking sends what can't be unpacked: where anybody can connect, who is not known gets no answer on that.
+func TestBeforeUnpacking(t *testing.T) {
+	g := open(t, refuse, auth, "")
+	ca, err := os.ReadFile(g.File("ca.pem"))
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	for token, want := range map[string]int{"token-2": http.StatusUnauthorized, "token-1": http.StatusBadRequest} {
+		req, err := http.NewRequest(http.MethodPost, "https://"+g.http+"/v1/logs", strings.NewReader("not packed"))
+		require.NoError(t, err)
+		req.Header.Set("Content-Encoding", "gzip")
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := c.Do(req)
+		require.NoError(t, err)
+		res.Body.Close()
+		assert.Equal(t, want, res.StatusCode, token)
+	}
+}
+
+// TestResumed comes again with the session of an earlier connection, in which no certificate is sent anew.
+func TestResumed(t *testing.T) {
+	g := open(t, refuse, middleware, mutual)
+	p := g.Sign(t, "plc-a", time.Now().Add(time.Hour))
+	cert, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+	require.NoError(t, err)
+	ca, err := os.ReadFile(g.File("ca.pem"))
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+		RootCAs: roots, Certificates: []tls.Certificate{cert}, ClientSessionCache: tls.NewLRUClientSessionCache(4),
+	}}}
+	body, err := plogotlp.NewExportRequestFromLogs(records()).MarshalJSON()
+	require.NoError(t, err)
+	send := func() (code int, resumed bool) {
+		req, err := http.NewRequest(http.MethodPost, "https://"+g.http+"/v1/logs", bytes.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := c.Do(req)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		require.NoError(t, err)
+		return res.StatusCode, res.TLS.DidResume
+	}
+	code, resumed := send()
+	require.Equal(t, http.StatusOK, code)
+	require.False(t, resumed)
+	code, resumed = send()
+	require.True(t, resumed, "no session was resumed, so that nothing is tested")
+	require.Equal(t, http.StatusOK, code)
+	assert.Equal(t, "by-certificate trusted [certificate] <nil>", g.got(t))
+	replace(t, g.registry, "probes: []")
+	g.ext.look()
+	g.ext.look()
+	code, resumed = send()
+	require.True(t, resumed)
+	assert.Equal(t, http.StatusUnauthorized, code)
 }
