@@ -4,6 +4,7 @@ package main
 
 import (
 	threatconnector "github.com/monban/monban/connector/threatconnector"
+	elasticsearchexporter "github.com/monban/monban/exporter/elasticsearchexporter"
 	ndjsonexporter "github.com/monban/monban/exporter/ndjsonexporter"
 	summaryexporter "github.com/monban/monban/exporter/summaryexporter"
 	manifestextension "github.com/monban/monban/extension/manifestextension"
@@ -122,6 +123,7 @@ func components() (otelcol.Factories, error) {
 	})
 
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
+		elasticsearchexporter.NewFactory(),
 		ndjsonexporter.NewFactory(),
 		summaryexporter.NewFactory(),
 		debugexporter.NewFactory(),
@@ -134,13 +136,14 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ExporterModules = makeModulesMap(factories.Exporters, map[component.Type]string{
-		ndjsonexporter.NewFactory().Type():     "github.com/monban/monban v0.1.0",
-		summaryexporter.NewFactory().Type():    "github.com/monban/monban v0.1.0",
-		debugexporter.NewFactory().Type():      "go.opentelemetry.io/collector/exporter/debugexporter v0.155.0",
-		otlpexporter.NewFactory().Type():       "go.opentelemetry.io/collector/exporter/otlpexporter v0.155.0",
-		otlphttpexporter.NewFactory().Type():   "go.opentelemetry.io/collector/exporter/otlphttpexporter v0.155.0",
-		kafkaexporter.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/kafkaexporter v0.155.0",
-		prometheusexporter.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/prometheusexporter v0.155.0",
+		elasticsearchexporter.NewFactory().Type(): "github.com/monban/monban v0.1.0",
+		ndjsonexporter.NewFactory().Type():        "github.com/monban/monban v0.1.0",
+		summaryexporter.NewFactory().Type():       "github.com/monban/monban v0.1.0",
+		debugexporter.NewFactory().Type():         "go.opentelemetry.io/collector/exporter/debugexporter v0.155.0",
+		otlpexporter.NewFactory().Type():          "go.opentelemetry.io/collector/exporter/otlpexporter v0.155.0",
+		otlphttpexporter.NewFactory().Type():      "go.opentelemetry.io/collector/exporter/otlphttpexporter v0.155.0",
+		kafkaexporter.NewFactory().Type():         "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/kafkaexporter v0.155.0",
+		prometheusexporter.NewFactory().Type():    "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/prometheusexporter v0.155.0",
 	})
 
 	factories.Processors, err = otelcol.MakeFactoryMap[processor.Factory](

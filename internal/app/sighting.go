@@ -45,7 +45,7 @@ var Sightings = event.NewTable("network.sighting", "What the wire says about who
 	event.Text("sighting.kind", "arp.claim, arp.request, dhcp.ask, dhcp.grant, mdns.name, llmnr.name, nbns.name, dns.answer, relay", func(s *Sighting) *string { return &s.Kind }),
 	sightingMAC("sighting.mac", "MAC address of the device spoken of", func(s *Sighting) *packet.MAC { return &s.MAC }),
 	sightingMAC("sighting.by_mac", "MAC address of who said or did it, where that is another", func(s *Sighting) *packet.MAC { return &s.By }),
-	event.Address("source.address", "IP source of the packet", func(s *Sighting) *netip.Addr { return &s.Source }),
+	event.Address("source.address", "IP source of the packet", func(s *Sighting) *netip.Addr { return &s.Source }).ECS("source.ip"),
 	event.Address("sighting.address", "Address spoken of", func(s *Sighting) *netip.Addr { return &s.Address }),
 	event.Texts("sighting.addresses", "Addresses answered (dns.answer), or routers (dhcp.grant)", func(s *Sighting) *[]string { return &s.Addresses }),
 	event.Text("sighting.name", "Host name (DHCP option 12 or 81, mDNS, LLMNR, NetBIOS) or the DNS name asked", func(s *Sighting) *string { return &s.Name }),
@@ -54,7 +54,7 @@ var Sightings = event.NewTable("network.sighting", "What the wire says about who
 	event.Text("sighting.dhcp_parameters", "DHCP parameter request list", func(s *Sighting) *string { return &s.Params }),
 	event.Text("network.interface.name", "Interface that saw it, where the source has several", func(s *Sighting) *string { return &s.Interface }),
 	event.Number("sighting.count", "{sighting}", "Equal sightings since the last one written, when more than one", func(s *Sighting) *uint32 { return &s.Count }),
-	event.Text("device.id", "Inventory id of the device spoken of", func(s *Sighting) *string { return &s.Device }),
+	event.Text("device.id", "Inventory id of the device spoken of", func(s *Sighting) *string { return &s.Device }).ECS("device.id"),
 }, event.AnomalyFields(func(s *Sighting) *event.Anomaly { return &s.Anomaly }))
 
 func sightingMAC(key, doc string, at func(*Sighting) *packet.MAC) event.Field[Sighting] {

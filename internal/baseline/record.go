@@ -43,11 +43,11 @@ const (
 
 // Observations is the one definition of an observation event.
 var Observations = event.NewTable("device.observation", "Something unusual about a device that no single flow shows.", []event.Field[Observation]{
-	event.Text("device.id", "Inventory id", func(o *Observation) *string { return &o.Device }),
+	event.Text("device.id", "Inventory id", func(o *Observation) *string { return &o.Device }).ECS("device.id"),
 	event.Text("observation.id", "The same from beginning to end", func(o *Observation) *string { return &o.ID }),
 	event.Text("observation.phase", "rise, change, fall, flapping or settled; absent for what is told once", func(o *Observation) *Phase { return &o.Phase }),
 	event.Text("observation.kind", "What is observed: above, below, outside, missing; spike, level_shift, …", func(o *Observation) *string { return &o.Kind }),
-	event.Text("observation.rule", "Name of the rule; absent for what was learned", func(o *Observation) *string { return &o.Rule }),
+	event.Text("observation.rule", "Name of the rule; absent for what was learned", func(o *Observation) *string { return &o.Rule }).ECS("rule.name"),
 	event.Text("observation.severity", "info, warn, error or critical", func(o *Observation) *string { return &o.Severity }),
 	event.Text("metric.name", "Name of the metric, or of the attribute of a log record", func(o *Observation) *string { return &o.Metric }),
 	event.Text("metric.unit", "Its unit", func(o *Observation) *string { return &o.Unit }),
@@ -57,10 +57,10 @@ var Observations = event.NewTable("device.observation", "Something unusual about
 	event.Real("observation.low", "", "Lower bound: the rule's, or what is usual", func(o *Observation) *float64 { return &o.Low }),
 	event.Real("observation.high", "", "Upper bound: the rule's, or what is usual", func(o *Observation) *float64 { return &o.High }),
 	event.Real("observation.peak", "", "The value furthest out since it began", func(o *Observation) *float64 { return &o.Peak }),
-	event.Instant("observation.start", "When it began", func(o *Observation) *int64 { return &o.Start }),
+	event.Instant("observation.start", "When it began", func(o *Observation) *int64 { return &o.Start }).ECS("event.start"),
 	event.Real("observation.duration", "s", "How long it has lasted", func(o *Observation) *float64 { return &o.Duration }),
 	event.Text("observation.cause", "Why it ended, when not because the value is well again", func(o *Observation) *string { return &o.Cause }),
-	event.Text("observation.summary", "One plain sentence", func(o *Observation) *string { return &o.Summary }),
+	event.Text("observation.summary", "One plain sentence", func(o *Observation) *string { return &o.Summary }).ECS("event.reason"),
 }, event.AnomalyFields(func(o *Observation) *event.Anomaly { return &o.Anomaly }))
 
 // Status is how far the learning of one device has come. It is written when
@@ -81,7 +81,7 @@ type Status struct {
 
 // Statuses is the one definition of a learning event.
 var Statuses = event.NewTable("device.baseline", "What is normal for a device, and how far its learning has come.", []event.Field[Status]{
-	event.Text("device.id", "Inventory id", func(s *Status) *string { return &s.Device }),
+	event.Text("device.id", "Inventory id", func(s *Status) *string { return &s.Device }).ECS("device.id"),
 	event.Flag("baseline.learned", "Learning has ended", func(s *Status) *bool { return &s.Learned }),
 	event.Flag("baseline.approved", "A person approved what was learned", func(s *Status) *bool { return &s.Approved }),
 	event.Real("baseline.chance_of_new", "1", "Estimated chance that the next flow shows something new (Good–Turing)", func(s *Status) *float64 { return &s.Chance }),

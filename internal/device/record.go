@@ -32,13 +32,13 @@ type Record struct {
 
 // Records is the one definition of a device event.
 var Records = event.NewTable("device.inventory", "A device of the site, when first seen and when what is known of it changes.", []event.Field[Record]{
-	event.Text("device.id", "Inventory id: MAC address where there is one, else address", func(r *Record) *string { return &r.ID }),
+	event.Text("device.id", "Inventory id: MAC address where there is one, else address", func(r *Record) *string { return &r.ID }).ECS("device.id"),
 	event.Text("device.change", "new or updated", func(r *Record) *string { return &r.Change }),
-	event.Text("device.name", "Best name", func(r *Record) *string { return &r.Name }),
-	event.Text("device.manufacturer", "Vendor by the OUI registry", func(r *Record) *string { return &r.Vendor }),
+	event.Text("device.name", "Best name", func(r *Record) *string { return &r.Name }).ECS("host.name"),
+	event.Text("device.manufacturer", "Vendor by the OUI registry", func(r *Record) *string { return &r.Vendor }).ECS("device.manufacturer"),
 	event.Custom("device.mac", "keyword", "MAC address", func(r *Record) string { return r.MAC.String() },
-		func(r *Record, s string) { r.MAC = packet.ParseMAC(s) }),
-	event.Texts("device.addresses", "IP addresses in use, IPv4 first and link-local last, then newest first", func(r *Record) *[]string { return &r.Addresses }),
+		func(r *Record, s string) { r.MAC = packet.ParseMAC(s) }).ECS("host.mac"),
+	event.Texts("device.addresses", "IP addresses in use, IPv4 first and link-local last, then newest first", func(r *Record) *[]string { return &r.Addresses }).ECS("host.ip", "ip"),
 	event.Texts("device.names", "Every name with its origin", func(r *Record) *[]string { return &r.Names }),
 	event.Text("device.vendor_class", "DHCP vendor class", func(r *Record) *string { return &r.Class }),
 	event.Flag("device.router", "Passes on traffic of addresses outside", func(r *Record) *bool { return &r.Router }),

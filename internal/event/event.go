@@ -64,6 +64,8 @@ type Field[R any] struct {
 	Elastic string // Elasticsearch mapping type
 	Doc     string // one line, what it means
 	Element string // information element of IPFIX that says the same, "" for none
+	Common  string // field of the Elastic Common Schema that says the same, "" for none
+	Mapped  string // mapping type of that field, when it is not Elastic
 
 	put func(*R, Sink)
 	set func(*R, Value)
@@ -261,6 +263,7 @@ func (t *Table[R]) Set(r *R, key string, v Value, from int) (next int) {
 // Row describes a field without its record type, for schemas and reference pages.
 type Row struct {
 	Key, Unit, Elastic, Doc, Element string
+	Common, Mapped                   string // field of the Elastic Common Schema, and its mapping type
 	Kind                             Kind
 }
 
@@ -274,7 +277,7 @@ type Definition struct {
 func (t *Table[R]) Describe() Definition {
 	d := Definition{Name: t.Name, Doc: t.Doc}
 	for _, f := range t.Fields {
-		d.Rows = append(d.Rows, Row{f.Key, f.Unit, f.Elastic, f.Doc, f.Element, f.Kind})
+		d.Rows = append(d.Rows, Row{f.Key, f.Unit, f.Elastic, f.Doc, f.Element, f.Common, f.Mapped, f.Kind})
 	}
 	return d
 }
@@ -301,5 +304,18 @@ func (f Field[R]) Unless(follows func(*R) bool) Field[R] {
 // (RFC 5103); several are separated by a comma.
 func (f Field[R]) IPFIX(element string) Field[R] {
 	f.Element = element
+	return f
+}
+
+// ECS names the field of the Elastic Common Schema that says the same as the field, with its
+// mapping type where that is another than ours. A point in time is a date there.
+func (f Field[R]) ECS(name string, mapped ...string) Field[R] {
+	f.Common = name
+	switch {
+	case len(mapped) > 0:
+		f.Mapped = mapped[0]
+	case f.Kind == Time:
+		f.Mapped = "date"
+	}
 	return f
 }

@@ -25,6 +25,9 @@ writes the events come from one definition.
 A key that is absent means zero, empty or false, or follows from the others as its row says. Units are those of
 [UCUM](https://ucum.org). As a log attribute a time is an integer of nanoseconds since 1970; in JSON it is a string
 (RFC 3339, UTC). Every record has a timestamp besides, and its resource names the observer (` + "`host.name`" + `).
+
+The [elasticsearch exporter](../../exporter/elasticsearchexporter/README.md) writes a key that has a name in the Elastic Common Schema
+under that name, and any other below ` + "`monban`" + `: ` + "`flow.tcp.state`" + ` is ` + "`monban.flow.tcp.state`" + ` there.
 `)
 	fmt.Fprintf(&b, "\nSchema version %d. A new key is no new version; a key that changes its meaning or goes away is ([compatibility](schemas.md)).\n", Version)
 	b.WriteString("\n| Event | NDJSON file | |\n|---|---|---|\n")
@@ -34,13 +37,20 @@ A key that is absent means zero, empty or false, or follows from the others as i
 	for _, e := range Events() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s [Schema](../../schema/%s.schema.json).\n\n", e.Name, e.Doc, e.Name)
 		standard := slices.ContainsFunc(e.Rows, func(r event.Row) bool { return r.Element != "" })
-		if standard {
-			b.WriteString("| Key | Type | Unit | Elasticsearch | [IPFIX](https://www.iana.org/assignments/ipfix) | Meaning |\n|---|---|---|---|---|---|\n")
-		} else {
-			b.WriteString("| Key | Type | Unit | Elasticsearch | Meaning |\n|---|---|---|---|---|\n")
+		common := slices.ContainsFunc(e.Rows, func(r event.Row) bool { return r.Common != "" })
+		head, rule := "| Key | Type | Unit | Elasticsearch |", "|---|---|---|---|"
+		if common {
+			head, rule = head+" [ECS](https://www.elastic.co/docs/reference/ecs) |", rule+"---|"
 		}
+		if standard {
+			head, rule = head+" [IPFIX](https://www.iana.org/assignments/ipfix) |", rule+"---|"
+		}
+		b.WriteString(head + " Meaning |\n" + rule + "---|\n")
 		for _, r := range e.Rows {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |", r.Key, r.Kind, unit(r), r.Elastic)
+			if common {
+				fmt.Fprintf(&b, " %s |", code(r.Common))
+			}
 			if standard {
 				fmt.Fprintf(&b, " %s |", r.Element)
 			}
@@ -74,11 +84,13 @@ func Reports() string {
 	return b.String()
 }
 
-func unit(r event.Row) string {
-	if r.Unit == "" {
+func unit(r event.Row) string { return code(r.Unit) }
+
+func code(s string) string {
+	if s == "" {
 		return ""
 	}
-	return "`" + r.Unit + "`"
+	return "`" + s + "`"
 }
 
 // anchor is the fragment that GitHub gives a heading.

@@ -30,6 +30,7 @@ type Process struct {
 	command func() *exec.Cmd                // a fresh one for each start
 	answers func(ctx context.Context) error // nil once it can be used
 	wait    time.Duration                   // for the answer
+	group   bool                            // it has children, which signals are for as well
 
 	mu    sync.Mutex
 	pid   int
@@ -58,6 +59,7 @@ func (p *Process) Launch() error {
 	// Ends with this program even when that is killed. The signal comes when the thread that
 	// started the process ends, so the thread is kept for as long.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Setpgid = p.group
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
@@ -116,6 +118,9 @@ func (p *Process) signal(s syscall.Signal) error {
 	case <-ended:
 		return nil
 	default:
+	}
+	if p.group {
+		pid = -pid
 	}
 	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("%s: %w", p.Name, err)

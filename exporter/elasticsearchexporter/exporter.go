@@ -1,0 +1,304 @@
+package elasticsearchexporter
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.uber.org/zap"
+
+	"github.com/monban/monban/exporter/elasticsearchexporter/internal/metadata"
+	"github.com/monban/monban/internal/elastic"
+)
+
+type elasticExporter struct {
+	cfg    *Config
+	set    component.TelemetrySettings
+	logger *zap.Logger
+	tb     *metadata.TelemetryBuilder
+	mode   elastic.Mode
+	client *elastic.Client
+
+	setup    sync.Mutex // held while the server is asked and templates are installed
+	ready    bool
+	bulkPath string
+
+	mu       sync.Mutex
+	free     []*batch
+	troubled time.Time // when a fault was last said; zero when all is well
+	said     map[string]time.Time
+}
+
+func newExporter(cfg *Config, set exporter.Settings) (*elasticExporter, error) {
+	tb, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	return &elasticExporter{cfg: cfg, set: set.TelemetrySettings, logger: set.Logger, tb: tb, mode: elastic.Mode(cfg.Mapping.Mode), said: map[string]time.Time{}}, nil
+}
+
+// start makes the client. It does not wait for the server, which may come later than we.
+func (e *elasticExporter) start(ctx context.Context, host component.Host) error {
+	h, err := e.cfg.ClientConfig.ToClient(ctx, host.GetExtensions(), e.set)
+	if err != nil {
+		return err
+	}
+	if e.client, err = elastic.NewClient(h, e.cfg.endpoints(), e.cfg.authorization()); err != nil {
+		return err
+	}
+	if r := e.cfg.RetryConfig; !r.Enabled || r.MaxElapsedTime > 0 {
+		e.logger.Warn("Records are given up when the server is away for long: retry_on_failure is off or has a max_elapsed_time")
+	}
+	return nil
+}
+
+func (e *elasticExporter) shutdown(context.Context) error {
+	e.tb.Shutdown()
+	return nil
+}
+
+// prepare asks the server what it is and sees to its templates, once. Until that has worked
+// nothing is sent, as a document without its template would make an index that is in the way.
+func (e *elasticExporter) prepare(ctx context.Context) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	if e.ready {
+		return nil
+	}
+	server, err := e.client.Identify(ctx)
+	if err != nil {
+		if e.cfg.Template != templateOff {
+			return err
+		}
+		server = elastic.Server{} // without a right to ask, as little as possible is assumed
+		var answer *elastic.Error
+		if !errors.As(err, &answer) || answer.Status == 0 {
+			return err
+		}
+	}
+	switch e.cfg.Template {
+	case templateInstall:
+		changed, err := e.client.Install(ctx, server, e.mode, e.cfg.Retention, e.cfg.Namespace)
+		if len(changed) > 0 {
+			e.logger.Info("Templates were installed", zap.Stringer("server", server), zap.Int("changed", len(changed)), zap.String("first", changed[0]))
+		}
+		if err != nil {
+			return err
+		}
+	case templateRequire:
+		if err := e.client.Require(ctx, server, e.mode); err != nil {
+			return err
+		}
+	}
+	e.bulkPath, e.ready = elastic.BulkPath(server), true
+	return nil
+}
+
+// unprepare has templates looked at again before the next request.
+func (e *elasticExporter) unprepare() {
+	e.setup.Lock()
+	e.ready = false
+	e.setup.Unlock()
+}
+
+// batch is what one call encodes and sends. It is kept for later calls, as plans are costly.
+type batch struct {
+	enc     *encoder
+	body    []byte
+	ends    []int    // of each document in body
+	streams []string // of each document
+	ids     []string // likewise
+	results []elastic.Result
+	first   int          // number of the first document in body, within the call
+	later   map[int]bool // documents of the call that are to be sent again
+	err     error        // the last that went wrong
+	stopped bool         // no answer: what is not sent yet need not try
+	counts  [5]int64     // by outcome
+	letters letters
+	scratch []byte
+}
+
+func (e *elasticExporter) take() *batch {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := len(e.free); n > 0 {
+		b := e.free[n-1]
+		e.free = e.free[:n-1]
+		return b
+	}
+	return &batch{enc: newEncoder(e.mode, e.cfg.Namespace)}
+}
+
+// give keeps a batch for later, unless it has grown out of the ordinary.
+func (e *elasticExporter) give(b *batch) {
+	b.enc.setScope(emptyMap, emptyScope) // hold nothing of the call's data
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if cap(b.body) <= 4*e.cfg.Bulk.MaxBytes && len(e.free) < 16 {
+		e.free = append(e.free, b)
+	}
+}
+
+// pushLogs sends records and returns when the server has them; what it does not have is in the
+// error that comes back, and nothing else is.
+func (e *elasticExporter) pushLogs(ctx context.Context, ld plog.Logs) error {
+	if err := e.prepare(ctx); err != nil {
+		return e.trouble(err)
+	}
+	b := e.take()
+	defer e.give(b)
+	b.begin()
+	n := 0
+	for _, rl := range ld.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			b.enc.setScope(rl.Resource().Attributes(), sl.Scope())
+			for _, lr := range sl.LogRecords().All() {
+				b.body = b.enc.appendRecord(b.body, lr)
+				n++
+				e.added(ctx, b, n)
+			}
+		}
+	}
+	e.send(ctx, b, n)
+	if len(b.later) == 0 {
+		return e.well(ctx, b)
+	}
+	err := e.failed(ctx, b)
+	if len(b.later) == n {
+		return err
+	}
+	rest := plog.NewLogs()
+	ld.CopyTo(rest)
+	i := -1
+	rest.ResourceLogs().RemoveIf(func(rl plog.ResourceLogs) bool {
+		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
+			sl.LogRecords().RemoveIf(func(plog.LogRecord) bool { i++; return !b.later[i] })
+			return sl.LogRecords().Len() == 0
+		})
+		return rl.ScopeLogs().Len() == 0
+	})
+	return consumererror.NewLogs(err, rest)
+}
+
+// pushMetrics is pushLogs for data points.
+func (e *elasticExporter) pushMetrics(ctx context.Context, md pmetric.Metrics) error {
+	if err := e.prepare(ctx); err != nil {
+		return e.trouble(err)
+	}
+	b := e.take()
+	defer e.give(b)
+	b.begin()
+	n := 0
+	for _, rm := range md.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			b.enc.setScope(rm.Resource().Attributes(), sm.Scope())
+			for _, m := range sm.Metrics().All() {
+				points(m, b.scratch, func(p point, kind string, members []byte) {
+					b.scratch = members
+					b.body = b.enc.appendPoint(b.body, m, p, kind, members)
+					n++
+					e.added(ctx, b, n)
+				})
+			}
+		}
+	}
+	e.send(ctx, b, n)
+	if len(b.later) == 0 {
+		return e.well(ctx, b)
+	}
+	err := e.failed(ctx, b)
+	if len(b.later) == n {
+		return err
+	}
+	rest := pmetric.NewMetrics()
+	md.CopyTo(rest)
+	keep(rest, b.later)
+	return consumererror.NewMetrics(err, rest)
+}
+
+// keep leaves in md only the data points of these numbers, in the order of points.
+func keep(md pmetric.Metrics, later map[int]bool) {
+	i := -1
+	gone := func() bool { i++; return !later[i] }
+	md.ResourceMetrics().RemoveIf(func(rm pmetric.ResourceMetrics) bool {
+		rm.ScopeMetrics().RemoveIf(func(sm pmetric.ScopeMetrics) bool {
+			sm.Metrics().RemoveIf(func(m pmetric.Metric) bool {
+				switch m.Type() {
+				case pmetric.MetricTypeGauge:
+					m.Gauge().DataPoints().RemoveIf(func(pmetric.NumberDataPoint) bool { return gone() })
+					return m.Gauge().DataPoints().Len() == 0
+				case pmetric.MetricTypeSum:
+					m.Sum().DataPoints().RemoveIf(func(pmetric.NumberDataPoint) bool { return gone() })
+					return m.Sum().DataPoints().Len() == 0
+				case pmetric.MetricTypeHistogram:
+					m.Histogram().DataPoints().RemoveIf(func(pmetric.HistogramDataPoint) bool { return gone() })
+					return m.Histogram().DataPoints().Len() == 0
+				case pmetric.MetricTypeExponentialHistogram:
+					m.ExponentialHistogram().DataPoints().RemoveIf(func(pmetric.ExponentialHistogramDataPoint) bool { return gone() })
+					return m.ExponentialHistogram().DataPoints().Len() == 0
+				case pmetric.MetricTypeSummary:
+					m.Summary().DataPoints().RemoveIf(func(pmetric.SummaryDataPoint) bool { return gone() })
+					return m.Summary().DataPoints().Len() == 0
+				}
+				return true
+			})
+			return sm.Metrics().Len() == 0
+		})
+		return rm.ScopeMetrics().Len() == 0
+	})
+}
+
+// sayAgain is how long a fault that goes on is not mentioned again.
+const sayAgain = time.Minute
+
+// trouble logs what is wrong, once a minute, and gives it back with the time to wait.
+func (e *elasticExporter) trouble(err error) error {
+	e.mu.Lock()
+	say := time.Since(e.troubled) >= sayAgain
+	if say {
+		e.troubled = time.Now()
+	}
+	e.mu.Unlock()
+	if say {
+		e.logger.Warn("Nothing can be sent for the time being; it is kept and tried again", zap.Error(err))
+	}
+	var answer *elastic.Error
+	if errors.As(err, &answer) && answer.RetryAfter > 0 {
+		return exporterhelper.NewThrottleRetry(err, answer.RetryAfter)
+	}
+	return err
+}
+
+// well counts what was sent and tells when a fault is over.
+func (e *elasticExporter) well(ctx context.Context, b *batch) error {
+	e.count(ctx, b)
+	e.mu.Lock()
+	was := !e.troubled.IsZero()
+	e.troubled = time.Time{}
+	e.mu.Unlock()
+	if was {
+		e.logger.Warn("Sending works again")
+	}
+	return nil
+}
+
+// failed counts what was sent and what was not.
+func (e *elasticExporter) failed(ctx context.Context, b *batch) error {
+	e.count(ctx, b)
+	if missing(b.err) {
+		e.unprepare()
+	}
+	return e.trouble(b.err)
+}
+
+var (
+	emptyMap   = plog.NewLogRecord().Attributes()
+	emptyScope = plog.NewScopeLogs().Scope()
+)

@@ -1,0 +1,186 @@
+//go:build linux
+
+package search
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/monban/monban/testbed/servers"
+)
+
+// TestFaults does to each server what happens to servers, one after the other. Faults share a server,
+// in namespaces of their own.
+func TestFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	for _, v := range servers.SearchVersions() {
+		t.Run(v, func(t *testing.T) {
+			for _, fault := range []struct {
+				name string
+				test func(t *testing.T, s *servers.Search, ns string)
+			}{
+				{"mapping conflict", mappingConflict},
+				{"read-only index", readOnlyIndex},
+				{"paused server", pausedServer},
+				{"killed server", killedServer},
+				{"full disk", fullDisk},
+				{"missing template", missingTemplate},
+			} {
+				t.Run(fault.name, func(t *testing.T) { fault.test(t, server(t, v), namespace(t)) })
+			}
+		})
+	}
+}
+
+// killedServer kills the server while records come in, and starts it again.
+func killedServer(t *testing.T, s *servers.Search, ns string) {
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage"}), newFeed()
+	f.send(p, 1000)
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	f.send(p, 2000)
+	p.says("Nothing can be sent for the time being")
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.send(p, 1000)
+	f.arrived(t, s, ns)
+	p.says("Sending works again")
+}
+
+// pausedServer stops the server's process without ending it, so that connections stay open and
+// nothing answers, for longer than a request may take.
+func pausedServer(t *testing.T, s *servers.Search, ns string) {
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage", exporter: "timeout: 2s, "}), newFeed()
+	f.send(p, 1000)
+	pause := 7 * time.Second
+	if long() {
+		pause = 2 * time.Minute
+	}
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Resume() })
+	f.send(p, 2000)
+	p.says("Nothing can be sent for the time being")
+	time.Sleep(pause) // the fault itself
+	if err := s.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	f.arrived(t, s, ns)
+}
+
+// readOnlyIndex blocks writing to the index behind a data stream.
+func readOnlyIndex(t *testing.T, s *servers.Search, ns string) {
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage"}), newFeed()
+	f.send(p, 200)
+	f.arrived(t, s, ns)
+	index := "/logs-monban.flow-" + ns + "/_settings"
+	if err := s.Do(t.Context(), http.MethodPut, index, map[string]any{"index.blocks.write": true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.send(p, 500)
+	p.says("Nothing can be sent for the time being", "cluster_block_exception", "index.blocks")
+	if err := s.Do(t.Context(), http.MethodPut, index, map[string]any{"index.blocks.write": nil}, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.arrived(t, s, ns)
+}
+
+// fullDisk lets the server find its disk full, which then lets nobody write.
+func fullDisk(t *testing.T, s *servers.Search, ns string) {
+	if !long() {
+		t.Skip("the server looks at its disk twice a minute; make test-servers waits for it")
+	}
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage"}), newFeed()
+	f.send(p, 200)
+	f.arrived(t, s, ns)
+	set := func(on bool) {
+		t.Helper()
+		const d = "cluster.routing.allocation.disk."
+		v := map[string]any{d + "threshold_enabled": nil, d + "watermark.low": nil, d + "watermark.high": nil, d + "watermark.flood_stage": nil, "cluster.info.update.interval": "10s"}
+		if on {
+			v[d+"threshold_enabled"], v[d+"watermark.low"], v[d+"watermark.high"], v[d+"watermark.flood_stage"] = true, "1%", "2%", "3%"
+		}
+		if err := s.Do(t.Context(), http.MethodPut, "/_cluster/settings", map[string]any{"transient": v}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(true)
+	begun := time.Now()
+	for !strings.Contains(p.said(), "flood") && time.Since(begun) < 90*time.Second {
+		f.send(p, 100)
+		time.Sleep(500 * time.Millisecond)
+	}
+	p.says("Nothing can be sent for the time being", "a data node's disk is nearly full")
+	f.send(p, 500)
+	set(false)
+	// With the threshold off the server no longer takes its block away, so an operator does.
+	if err := s.Do(t.Context(), http.MethodPut, "/_all/_settings", map[string]any{"index.blocks.read_only_allow_delete": nil}, nil); err != nil {
+		t.Fatal(err)
+	}
+	f.arrived(t, s, ns)
+}
+
+// mappingConflict sends records that the server refuses for what they hold: they must be among
+// the dead letters, each with the reason, and nothing else may wait for them.
+func mappingConflict(t *testing.T, s *servers.Search, ns string) {
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage"}), newFeed()
+	f.send(p, 300)
+	bad := newFeed()
+	bad.next = 1000
+	if !post(p.otlp, spoil(t, bad, 40)) {
+		t.Fatal("not accepted")
+	}
+	f.send(p, 300)
+	for i := range 40 {
+		f.accepted[1000+i] = true
+	}
+	f.arrived(t, s, ns)
+	letters, err := s.All(t.Context(), "logs-monban.deadletter-"+ns)
+	if err != nil || len(letters) != 20 {
+		t.Fatalf("%d dead letters, not 20: %v", len(letters), err)
+	}
+	source := string(letters[0].Source)
+	for _, want := range []string{"parsing_exception", "source.ip", "nowhere", `"code":"400"`, `"stream":"logs-monban.flow-` + ns} {
+		if !strings.Contains(source, want) {
+			t.Errorf("the dead letter does not say %s: %s", want, source)
+		}
+	}
+	p.says("A document was refused and went to the dead letters", "source.ip")
+}
+
+// missingTemplate takes the templates away: nothing may make an index with a guessed mapping,
+// and what was accepted arrives once they are back.
+func missingTemplate(t *testing.T, s *servers.Search, ns string) {
+	remove := func() {
+		for _, kind := range []string{"/_data_stream/logs-monban.*,metrics-monban.*", "/*monban*", "/_index_template/*monban*", "/_component_template/*monban*"} {
+			_ = s.Do(t.Context(), http.MethodDelete, kind, nil, nil) // none is fine
+		}
+	}
+	remove()
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage", exporter: "template: require, "}), newFeed()
+	f.send(p, 300)
+	p.says("templates are missing", "docs/elasticsearch")
+	if n, _ := s.Count(t.Context(), "logs-monban.*-"+ns); n != 0 {
+		t.Errorf("%d documents without a template", n)
+	}
+	p.stop()
+	again := start(t, options{url: s.URL, namespace: ns, storage: "state_storage", state: stateOf(p)})
+	f.send(again, 300)
+	f.arrived(t, s, ns)
+	if s.OpenSearch() {
+		return // can't be told to require a data stream; ours are made at the start
+	}
+	remove()
+	f = newFeed()
+	f.next = 10_000
+	f.send(again, 300)
+	again.says("Templates were installed")
+	f.arrived(t, s, ns)
+}
