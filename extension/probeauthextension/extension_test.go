@@ -365,6 +365,9 @@ func TestRegistryChanges(t *testing.T) {
 
 // A certificate that expires while its connection is open is no longer one.
 func TestCertificateExpiresWithinConnection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a certificate to expire")
+	}
 	g := open(t, refuse, middleware, mutual)
 	until := time.Now().Add(2 * time.Second).Truncate(time.Second).Add(time.Second)
 	with := g.Sign(t, "plc-a", until)

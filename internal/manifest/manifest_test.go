@@ -99,7 +99,7 @@ func TestSecrets(t *testing.T) {
 		"password": "S3CRET", "sasl": map[string]any{"username": "u", "password": "S3CRET"},
 		"token": "S3CRET", "bearer_token": "S3CRET", "api_key": "S3CRET", "apiKey": "S3CRET", "client_secret": "S3CRET", "credentials": map[string]any{"any": "S3CRET"},
 		"headers": map[string]any{"X-Scope": "S3CRET"}, "response_headers": []any{map[string]any{"name": "x", "value": "S3CRET"}},
-		"tls":      map[string]any{"key_pem": "S3CRET", "key_file": "/etc/key", "ca_pem": "S3CRET"},
+		"tls":      map[string]any{"tpm": map[string]any{"auth": "S3CRET", "owner_auth": "S3CRET"}, "key_pem": "S3CRET", "key_file": "/etc/key", "ca_pem": "S3CRET"},
 		"htpasswd": map[string]any{"inline": "u:S3CRET"}, "community": "S3CRET", "secret_number": 53227,
 		"endpoint": "https://u:S3CRET@host:1/p?token=S3CRET&x=S3CRET", "endpoints": []any{"http://S3CRET@h", "a:1"},
 		"text": "-----BEGIN PRIVATE KEY-----\nS3CRET\n-----END PRIVATE KEY-----", "open": "-----BEGIN KEY-----\nS3CRET",

@@ -24,8 +24,11 @@ const Redacted = "[REDACTED]"
 // opaque arrives redacted, but by far not every component marks all of its secrets.
 var secret = regexp.MustCompile(`(?i)(pass(word|wd|phrase)?$|passw|secret|token|credential|api_?key|(access|shared|account|encryption|signing|master|hmac)_?key|psk$|private|(key|cert|ca)_pem|htpasswd|inline|auth(orization)?_?header|cookie|bearer|signature|salt|community$|dsn$|connection_?string|webhook)`)
 
+// authorization is what a secret is called by some, such as the TPM's of TLS, and a section of settings by others.
+var authorization = regexp.MustCompile(`(?i)(^|_)auth$`)
+
 // lists are the names whose members have names that their user chose, so that any of them may be secret.
-var lists = regexp.MustCompile(`(?i)^((response_|request_)?headers|query_?params?|form|static_metadata|metadata_headers)$`)
+var lists = regexp.MustCompile(`(?i)^(([a-z]+_)?headers|query_?params?|form|static_metadata|metadata_headers)$`)
 
 // notSecret are names that look like one and aren't: files, switches and the names of things.
 var notSecret = regexp.MustCompile(`(?i)(_file|_path|_url|_id|_ttl|_timeout|_interval|_enabled)$|^(token_file|filename|authenticator)$`)
@@ -61,8 +64,10 @@ func walkIn(v any, path string, hidden bool, depth int, visit func(path, value s
 	case nil:
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			_, leaf := v[k].(bool)
-			hide := hidden || lists.MatchString(k) || secret.MatchString(k) && !notSecret.MatchString(k) && !leaf
+			_, on := v[k].(bool)
+			_, text := v[k].(string)
+			hide := hidden || lists.MatchString(k) || text && authorization.MatchString(k) ||
+				secret.MatchString(k) && !notSecret.MatchString(k) && !on
 			walkIn(v[k], join(k), hide, depth+1, visit)
 		}
 	case map[any]any:
