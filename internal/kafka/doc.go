@@ -1,0 +1,13 @@
+// Package kafka hands messages to a Kafka cluster so that none is lost, and none is there twice.
+//
+// It promises that Send returns without an error only when every replica that is in sync has all
+// messages which the cluster can take, that those of one key stay in order, and that what the
+// cluster will never take (too large, not valid for the topic) comes back as a [Refusal] instead of
+// being sent for ever. With [Config.TransactionalID] a message that was sent, but whose sender was
+// killed before it knew, is told from one that was not: each transaction carries the marks of its
+// messages to a compacted topic, which is read again at the start, and messages with these marks
+// are passed over. So a queue on disk that hands out its last batch again makes no doubles.
+//
+// It gives up speed for that: one transaction at a time. It waits for the cluster as long as its
+// context lasts, holds one call's messages in memory, and leaves bounds and repeats to its caller.
+package kafka
