@@ -56,7 +56,7 @@ unit: ## all tests of the code and of the real binary
 
 .PHONY: test-servers
 test-servers: ## every fault with real brokers and search nodes; java, half an hour
-	MONBAN_REQUIRE_SERVERS=1 MONBAN_LONG=1 $(GO) test -count=1 -timeout=60m -p=1 ./testbed/servers/... ./testbed/outlets/...
+	MONBAN_REQUIRE_SERVERS=1 MONBAN_LONG=1 $(GO) test -count=1 -timeout=60m -p=1 ./internal/kafka/... ./testbed/servers/... ./testbed/outlets/...
 
 .PHONY: lint
 lint: ## golangci-lint

@@ -5,8 +5,10 @@ package main
 import (
 	threatconnector "github.com/monban/monban/connector/threatconnector"
 	elasticsearchexporter "github.com/monban/monban/exporter/elasticsearchexporter"
+	kafkaeventsexporter "github.com/monban/monban/exporter/kafkaeventsexporter"
 	ndjsonexporter "github.com/monban/monban/exporter/ndjsonexporter"
 	summaryexporter "github.com/monban/monban/exporter/summaryexporter"
+	flatjsonencoding "github.com/monban/monban/extension/flatjsonencoding"
 	manifestextension "github.com/monban/monban/extension/manifestextension"
 	probeauthextension "github.com/monban/monban/extension/probeauthextension"
 	statestorage "github.com/monban/monban/extension/statestorage"
@@ -72,6 +74,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
 		statestorage.NewFactory(),
+		flatjsonencoding.NewFactory(),
 		manifestextension.NewFactory(),
 		probeauthextension.NewFactory(),
 		zpagesextension.NewFactory(),
@@ -87,6 +90,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
 		statestorage.NewFactory().Type():             "github.com/monban/monban v0.1.0",
+		flatjsonencoding.NewFactory().Type():         "github.com/monban/monban v0.1.0",
 		manifestextension.NewFactory().Type():        "github.com/monban/monban v0.1.0",
 		probeauthextension.NewFactory().Type():       "github.com/monban/monban v0.1.0",
 		zpagesextension.NewFactory().Type():          "go.opentelemetry.io/collector/extension/zpagesextension v0.155.0",
@@ -124,6 +128,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
 		elasticsearchexporter.NewFactory(),
+		kafkaeventsexporter.NewFactory(),
 		ndjsonexporter.NewFactory(),
 		summaryexporter.NewFactory(),
 		debugexporter.NewFactory(),
@@ -137,6 +142,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ExporterModules = makeModulesMap(factories.Exporters, map[component.Type]string{
 		elasticsearchexporter.NewFactory().Type(): "github.com/monban/monban v0.1.0",
+		kafkaeventsexporter.NewFactory().Type():   "github.com/monban/monban v0.1.0",
 		ndjsonexporter.NewFactory().Type():        "github.com/monban/monban v0.1.0",
 		summaryexporter.NewFactory().Type():       "github.com/monban/monban v0.1.0",
 		debugexporter.NewFactory().Type():         "go.opentelemetry.io/collector/exporter/debugexporter v0.155.0",

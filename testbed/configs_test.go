@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip"
@@ -142,21 +142,22 @@ func TestOTLPConfig(t *testing.T) {
 	}
 }
 
-// TestKafkaConfig sends everything to a Kafka broker and finds all of it there, the flows of one
-// device in one partition.
+// TestKafkaConfig sends everything to a Kafka broker and finds all of it there, one message an event
+// in the topic of its kind, with all of a device in one partition.
 func TestKafkaConfig(t *testing.T) {
-	topics := []string{"monban.flows", "monban.events", "monban.reports"}
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, topics...))
+	topics := []string{"monban.flows", "monban.devices", "monban.reports"}
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer broker.Close()
 	address := broker.ListenAddrs()[0]
-	run(t, "kafka.yaml", fromCapture("kafka/flows", "kafka/events", "kafka/reports"), "KAFKA_BROKERS="+address)
+	run(t, "kafka.yaml", fromCapture("kafka_events/flows", "kafka_events/events", "kafka_events/reports"), "KAFKA_BROKERS="+address)
 	dir, _ := run(t, "capture.yaml", fromCapture())
 	want := events(t, dir)
 
-	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topics...),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,37 +167,30 @@ func TestKafkaConfig(t *testing.T) {
 	got := map[string]int{}
 	partitions := map[string]int32{}
 	all := func() bool {
-		return got["network.flow"] >= want["flows"] && got["threat.report"] >= want["reports"] && got["device.inventory"] >= want["devices"]
+		return got["monban.flows"] >= want["flows"] && got["monban.reports"] >= want["reports"] && got["monban.devices"] >= want["devices"]
 	}
 	for !all() && ctx.Err() == nil {
 		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			logs, err := (&plog.ProtoUnmarshaler{}).UnmarshalLogs(r.Value)
-			if err != nil {
+			var e map[string]any
+			if err := json.Unmarshal(r.Value, &e); err != nil {
 				t.Fatal(err)
 			}
-			for _, rl := range logs.ResourceLogs().All() {
-				device, _ := rl.Resource().Attributes().Get("source.device.id")
-				for _, sl := range rl.ScopeLogs().All() {
-					for _, lr := range sl.LogRecords().All() {
-						got[r.Topic+" "+lr.EventName()]++
-						got[lr.EventName()]++
-						if r.Topic != "monban.flows" {
-							continue
-						}
-						if p, ok := partitions[device.AsString()]; ok && p != r.Partition {
-							t.Fatalf("flows of %s in the partitions %d and %d", device.AsString(), p, r.Partition)
-						}
-						partitions[device.AsString()] = r.Partition
-					}
-				}
+			got[r.Topic]++
+			if id, ok := e["source.device.id"].(string); ok && r.Topic == "monban.flows" && string(r.Key) != id {
+				t.Errorf("a flow of %s has the key %q", id, r.Key)
 			}
+			key := string(r.Key)
+			if p, ok := partitions[key]; ok && p != r.Partition {
+				t.Fatalf("events of %s in the partitions %d and %d", key, p, r.Partition)
+			}
+			partitions[key] = r.Partition
 		})
 	}
-	if got["monban.flows network.flow"] != want["flows"] || got["monban.reports threat.report"] != want["reports"] || got["monban.events device.inventory"] != want["devices"] {
+	if got["monban.flows"] != want["flows"] || got["monban.reports"] != want["reports"] || got["monban.devices"] != want["devices"] {
 		t.Errorf("in Kafka %v, in files %v", got, want)
 	}
 	if len(partitions) < 5 {
-		t.Errorf("flows of the devices %v, want more", partitions)
+		t.Errorf("events of the devices %v, want more", partitions)
 	}
 }
 
