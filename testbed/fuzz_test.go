@@ -14,12 +14,13 @@ var parses = regexp.MustCompile(`Endian\.Uint(16|32|64)\(|json\.(Unmarshal|NewDe
 
 // noFuzz are packages that need no fuzz target, and why.
 var noFuzz = map[string]string{
-	"internal/privilege":        "reads the numbers that the system's list of users gives",
-	"receiver/netflowreceiver":  "reads a port number of its configuration; datagrams are read by internal/netflow",
-	"receiver/httpjsonreceiver": "reads a port number of its configuration; answers are read by internal/jsonmap",
-	"receiver/learnedreceiver":  "encoding/json reads its own decisions, and nothing else is parsed",
-	"telemetry":                 "reads what the kernel says of memory and CPUs",
-	"internal/oui/gen":          "runs when the table of vendors is made",
+	"extension/flatjsonencoding": "internal/flatjson reads for it",
+	"internal/privilege":         "reads the numbers that the system's list of users gives",
+	"receiver/netflowreceiver":   "reads a port number of its configuration; datagrams are read by internal/netflow",
+	"receiver/httpjsonreceiver":  "reads a port number of its configuration; answers are read by internal/jsonmap",
+	"receiver/learnedreceiver":   "encoding/json reads its own decisions, and nothing else is parsed",
+	"telemetry":                  "reads what the kernel says of memory and CPUs",
+	"internal/oui/gen":           "runs when the table of vendors is made",
 }
 
 // Every package that parses has a fuzz target.

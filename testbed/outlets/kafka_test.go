@@ -217,23 +217,25 @@ func TestOutageFillsQueues(t *testing.T) {
 	k := oneBroker(t)
 	m := shipped(t, k, "outage", `yaml:{exporters: {kafka_events/flows: {sending_queue: {queue_size: 200000}}, kafka_events/events: {sending_queue: {queue_size: 400000}}}}`)
 	must(t, k.Brokers[0].Kill())
-	flows, rest := newFeed(m, "network.flow"), newFeed(m, "network.sighting", "threat.report")
-	flows.pad, rest.next = 500, 1000000
+	// each by itself, as one answer is for a whole request
+	flows, sightings, reports := newFeed(m, "network.flow"), newFeed(m, "network.sighting"), newFeed(m, "threat.report")
+	flows.pad, sightings.next, reports.next = 500, 1000000, 2000000
 	for range pick(60, 600) {
 		flows.once()
-		rest.once()
+		sightings.once()
+		reports.once()
 	}
 	given := m.metric("otelcol_kafka_events_records", `outcome="given_up"`, `event="network.flow"`)
 	if want := flows.refused["network.flow"]; want == 0 || int(given) != want {
 		t.Errorf("%v flows were counted as given up, %d were refused", given, want)
 	}
-	if n := rest.refused["threat.report"]; n > 0 || m.metric("otelcol_kafka_events_records", `outcome="given_up"`, `event="threat.report"`) > 0 {
+	if n := reports.refused["threat.report"]; n > 0 || m.metric("otelcol_kafka_events_records", `outcome="given_up"`, `event="threat.report"`) > 0 {
 		t.Errorf("%d reports were given up", n)
 	}
 	waitForLog(t, m, "records were given up")
 	must(t, k.Brokers[0].Start(t.Context()))
-	t.Logf("%d flows, %d sightings given up", flows.refused["network.flow"], rest.refused["network.sighting"])
-	exact(t, compare(t, k, 2*time.Minute, topicsOf("outage"), flows, rest))
+	t.Logf("%d flows, %d sightings given up", flows.refused["network.flow"], sightings.refused["network.sighting"])
+	exact(t, compare(t, k, 2*time.Minute, topicsOf("outage"), flows, sightings, reports))
 }
 
 // TestKilledAtRandom kills our process without warning, with the broker away half of the time. Without
