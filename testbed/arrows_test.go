@@ -10,7 +10,8 @@ import (
 const module = "github.com/monban/monban/"
 
 // way is the data's way through the pure packages. A package may know those before it.
-var way = []string{"packet", "flow", "app", "device", "baseline", "threat"}
+// What the host tells of itself stands before what the network does.
+var way = []string{"host", "posture", "packet", "flow", "app", "device", "baseline", "threat"}
 
 // leaf is known to all and knows nobody.
 const leaf = "event"

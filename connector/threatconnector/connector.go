@@ -19,6 +19,7 @@ import (
 	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/keep"
 	"github.com/monban/monban/internal/logrecord"
+	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/internal/run"
 	"github.com/monban/monban/internal/threat"
 )
@@ -125,6 +126,13 @@ func (c *threatConnector) read(lr plog.LogRecord) {
 		var o baseline.Observation
 		logrecord.Read(lr, baseline.Observations, &o)
 		c.engine.Event(at, &o.Anomaly)
+	case posture.Records.Name:
+		var p posture.Record
+		logrecord.Read(lr, posture.Records, &p)
+		if name, ok := c.resource.Attributes().Get("host.name"); ok { // the device is the observer
+			c.engine.Name(p.Device, name.Str())
+		}
+		c.engine.Event(at, &p.Anomaly)
 	}
 }
 

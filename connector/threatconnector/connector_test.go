@@ -34,6 +34,7 @@ import (
 	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/packet"
+	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/internal/run"
 	"github.com/monban/monban/internal/threat"
 )
@@ -71,6 +72,8 @@ func batch(events ...any) plog.Logs {
 			logrecord.Append(records, app.Sightings, e.Time, e)
 		case *device.Record:
 			logrecord.Append(records, device.Records, e.Time, e)
+		case *posture.Record:
+			logrecord.Append(records, posture.Records, e.Time, e)
 		case *baseline.Observation:
 			logrecord.Append(records, baseline.Observations, e.Time, e)
 		case string:
@@ -155,6 +158,7 @@ func TestEvidenceBecomesAReport(t *testing.T) {
 		"flow":        {judged(0, baseline.PortSweep, "d"), threat.PortScan},
 		"sighting":    {&app.Sighting{Time: at(0), Kind: app.ARPClaim, Anomaly: anomaly(baseline.ARPConflict, "d")}, threat.ARPSpoofing},
 		"device":      {&device.Record{Time: at(0), ID: "d", Name: "plc-1", Anomaly: anomaly(baseline.NewDevice, "d")}, threat.NewDevice},
+		"posture":     {&posture.Record{Time: at(0), Kind: posture.User, Change: posture.Added, Device: "d", Anomaly: anomaly(posture.EvidenceOf(posture.User), "d")}, threat.HostAccess},
 		"observation": {&baseline.Observation{Time: at(0), Device: "d", Anomaly: anomaly(baseline.Silent, "d")}, threat.SilentDevice},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,6 +172,9 @@ func TestEvidenceBecomesAReport(t *testing.T) {
 			assert.Equal(t, at(0), all[0].Time)
 			if name == "device" {
 				assert.Equal(t, "plc-1", all[0].DeviceName)
+			}
+			if name == "posture" {
+				assert.Equal(t, "edge-1", all[0].DeviceName, "the device is the observer")
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"os"
@@ -21,6 +22,7 @@ type Identity struct {
 	OSVersion   string // "12.9"
 	Description string // "debian 12.9, kernel 6.1.0"
 	IPs, MACs   []string
+	Device      string // MAC address of the interface that leads out, by which others on the wire know it
 }
 
 // maxAddresses bounds how many addresses one host tells.
@@ -51,6 +53,7 @@ func (h *Host) Identity(ctx context.Context) Identity {
 	if kernel != "" {
 		id.Description = strings.TrimPrefix(id.Description+", kernel "+kernel, ", ")
 	}
+	id.Device = h.device()
 	if h.root == "" { // elsewhere they would be those of our own name space
 		id.addresses()
 	}
@@ -68,13 +71,41 @@ func (h *Host) machineID() string {
 	return ""
 }
 
+// device is the MAC address of the interface that the default route leads through, else of the
+// first that has one.
+func (h *Host) device() string {
+	mac := func(name string) string {
+		text, _ := readText(h.Path("/sys/class/net/" + name + "/address"))
+		if a, err := net.ParseMAC(text); err == nil && len(a) == 6 && text != "00:00:00:00:00:00" {
+			return a.String()
+		}
+		return ""
+	}
+	routes, _ := readWhole(h.first("net/route"))
+	for line := range bytes.Lines(routes) {
+		if f := strings.Fields(string(line)); len(f) > 2 && f[1] == "00000000" {
+			if m := mac(f[0]); m != "" {
+				return m
+			}
+		}
+	}
+	all, _ := os.ReadDir(h.Path("/sys/class/net"))
+	for _, i := range all {
+		if m := mac(i.Name()); m != "" {
+			return m
+		}
+	}
+	return ""
+}
+
 func (id *Identity) addresses() {
 	all, _ := net.Interfaces()
 	for _, i := range all {
 		if i.Flags&net.FlagLoopback != 0 || i.Flags&net.FlagUp == 0 {
 			continue
 		}
-		if mac := i.HardwareAddr.String(); len(i.HardwareAddr) == 6 && !slices.Contains(id.MACs, mac) && len(id.MACs) < maxAddresses {
+		// The conventions write them in upper case with hyphens.
+		if mac := strings.ToUpper(strings.ReplaceAll(i.HardwareAddr.String(), ":", "-")); len(i.HardwareAddr) == 6 && !slices.Contains(id.MACs, mac) && len(id.MACs) < maxAddresses {
 			id.MACs = append(id.MACs, mac)
 		}
 		addrs, _ := i.Addrs()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/monban/monban/internal/baseline"
 	"github.com/monban/monban/internal/event"
+	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/internal/threat"
 )
 
@@ -66,7 +67,7 @@ under that name, and any other below ` + "`monban`" + `: ` + "`flow.tcp.state`" 
 func Reports() string {
 	var b strings.Builder
 	b.WriteString(generated)
-	b.WriteString("# Evidence and classes\n\nHow [reports](fields.md#threatreport) come about: the baseline finds evidence, the threat connector adds it up for each class. " +
+	b.WriteString("# Evidence and classes\n\nHow [reports](fields.md#threatreport) come about: the baseline and the host receiver find evidence, the threat connector adds it up for each class. " +
 		"The leading class is reported; `unknown` is an answer.\n")
 	b.WriteString("\n## Evidence\n\nThe strength of novelty is in nats of surprise, that of a rule a certainty from 0 to 1.\n\n| Kind | | What it means |\n|---|---|---|\n")
 	for _, d := range baseline.Definitions() {
@@ -75,6 +76,9 @@ func Reports() string {
 			how = "rule"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.Kind, how, cell(d.Doc))
+	}
+	for _, d := range posture.Definitions() {
+		fmt.Fprintf(&b, "| `%s` | rule | %s |\n", d.Kind, cell(d.Doc))
 	}
 	b.WriteString("\n## Classes\n\n| Class | Severity | What it means | ATT&CK | What to do |\n|---|---|---|---|---|\n")
 	for _, c := range threat.Classes {

@@ -12,6 +12,7 @@ import (
 	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/manifest"
+	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/internal/threat"
 )
 
@@ -37,6 +38,7 @@ func Events() []Event {
 		{baseline.Observations.Describe(), "observations"},
 		{threat.Reports.Describe(), "reports"},
 		{app.Captures.Describe(), "capture"},
+		{posture.Records.Describe(), "posture"},
 		{manifest.Orchestrators.Describe(), "orchestrator"},
 		{manifest.Pipelines.Describe(), "pipelines"},
 		{manifest.DataSources.Describe(), "data_sources"},

@@ -1,6 +1,9 @@
 package threat
 
-import "github.com/monban/monban/internal/baseline"
+import (
+	"github.com/monban/monban/internal/baseline"
+	"github.com/monban/monban/internal/posture"
+)
 
 // Class is one kind of incident.
 type Class struct {
@@ -35,6 +38,9 @@ const (
 	OTScan       = "ot_enumeration"
 	OTInjection  = "ot_injection"
 	OTSpoofing   = "ot_spoofed_report"
+	HostAccess   = "host_access"
+	HostTampered = "host_tampering"
+	Removable    = "removable_media"
 )
 
 // Classes lists every class, in the order in which ties are broken.
@@ -66,6 +72,12 @@ var Classes = []Class{
 	{BruteForce, "Password guessing", "Many short sessions with a login service", High,
 		[]string{"T1110 Brute Force"}, []string{"T0859 Valid Accounts"},
 		"Look for a successful login from the sender after the attempts, change that password, and block the sender."},
+	{HostAccess, "Access to the host", "Who may log in to the host, or act as its administrator, has changed", High,
+		[]string{"T1098 Account Manipulation", "T1136.001 Local Account"}, []string{"T0859 Valid Accounts"},
+		"Ask who administers the host. If nobody did it, remove the account, the key or the rule, and look for how somebody got in."},
+	{HostTampered, "Host tampered with", "What guards the host, or runs on it with more rights than its user has, has changed", High,
+		[]string{"T1547.006 Kernel Modules and Extensions", "T1548.001 Setuid and Setgid"}, []string{"T0851 Rootkit"},
+		"Compare with what was installed lately. If nothing was, take the host off the network, and set it up anew from a clean image."},
 	{Exfiltration, "Upload out of proportion", "A device sends far more to the outside than it ever did", High,
 		[]string{"T1041 Exfiltration Over C2 Channel"}, []string{"T0882 Theft of Operational Information"},
 		"Find out what was sent and by which program. If it was a backup or an update, approve the destination."},
@@ -87,6 +99,9 @@ var Classes = []Class{
 	{OddMetric, "Unusual metric", "A measured value, or how much a device sends, is not what it usually is at this time", Low,
 		[]string{"T1496 Resource Hijacking"}, []string{"T0831 Manipulation of Control"},
 		"Look at what the device does since then. If it was meant to change, nothing is to be done: after a day the new level is the usual one."},
+	{Removable, "Removable medium", "Storage on USB was mounted on the host", Medium,
+		[]string{"T1091 Replication Through Removable Media"}, []string{"T0847 Replication Through Removable Media"},
+		"Ask whose it is. If nobody knows it, unmount it, keep it, and look at what it brought."},
 	{NewDevice, "New device", "A device appeared after the site had settled", Low,
 		[]string{"T1200 Hardware Additions"}, []string{"T0864 Transient Cyber Asset"},
 		"If somebody connected it on purpose, approve it. If nobody knows it, find its switch port."},
@@ -157,6 +172,19 @@ var weights = map[string][]weight{
 	baseline.NewClient:      {{NewPeer, 0.8}, {Unknown, 0.4}},
 	baseline.NewName:        {{Beacon, 0.2}, {Unknown, 0.2}},
 	baseline.UnusualHour:    {{Unknown, 0.5}},
+
+	posture.EvidenceOf(posture.User):       {{HostAccess, 6}},
+	posture.EvidenceOf(posture.Group):      {{HostAccess, 5}},
+	posture.EvidenceOf(posture.Sudoers):    {{HostAccess, 6}},
+	posture.EvidenceOf(posture.SSHKey):     {{HostAccess, 6}},
+	posture.EvidenceOf(posture.SetUID):     {{HostTampered, 6}},
+	posture.EvidenceOf(posture.Module):     {{HostTampered, 4}},
+	posture.EvidenceOf(posture.Unit):       {{HostTampered, 5}},
+	posture.EvidenceOf(posture.File):       {{HostTampered, 5}},
+	posture.EvidenceOf(posture.Firewall):   {{HostTampered, 5}},
+	posture.EvidenceOf(posture.USBStorage): {{Removable, 6}},
+	posture.EvidenceOf(posture.Listener):   {{NewService, 5}, {Unknown, 0.5}},
+	posture.EvidenceOf(posture.Login):      {{BruteForce, 6}},
 }
 
 // families are the classes that one incident may waver between. Evidence of
@@ -165,6 +193,7 @@ var families = map[string]string{
 	HostScan: "scan", PortScan: "scan", OTScan: control, NewOTMaster: control, NewOTCommand: control, OTInjection: control, OTSpoofing: control,
 	ARPSpoofing: control, Masquerade: control, Flood: "flood", BruteForce: "login",
 	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", StuckSensor: "metric", OddMetric: "metric", NewDevice: "presence",
+	HostAccess: "host", HostTampered: "host", Removable: "media",
 	NewService: novel, NewPeer: novel, Unknown: novel,
 }
 

@@ -7,14 +7,20 @@ import (
 	"testing"
 
 	"github.com/monban/monban/internal/baseline"
+	"github.com/monban/monban/internal/posture"
 )
 
 func TestEveryKindOfEvidenceHasWeights(t *testing.T) {
 	known := map[string]bool{}
 	for _, d := range baseline.Definitions() {
 		known[d.Kind] = true
-		if len(weights[d.Kind]) == 0 {
-			t.Errorf("%s has no weight: it can never be reported", d.Kind)
+	}
+	for _, d := range posture.Definitions() {
+		known[d.Kind] = true
+	}
+	for kind := range known {
+		if len(weights[kind]) == 0 {
+			t.Errorf("%s has no weight: it can never be reported", kind)
 		}
 	}
 	for kind, all := range weights {

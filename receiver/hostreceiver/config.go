@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
+	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/receiver/hostreceiver/internal/metadata"
 )
 
@@ -40,8 +42,46 @@ type Config struct {
 	// ResourceAttributes says which attributes the Resource has.
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
 
+	// Posture is what is told as logs.
+	Posture PostureConfig `mapstructure:"posture"`
+
 	// Scrapers are what is read for metrics; one that is not named is off.
 	Scrapers ScrapersConfig `mapstructure:"scrapers"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// PostureConfig says what of the host's security is watched.
+type PostureConfig struct {
+	// Off are kinds of facts that are not watched.
+	Off []posture.Kind `mapstructure:"off"`
+
+	// Files are patterns of files whose content must stay as it is.
+	Files []string `mapstructure:"files"`
+
+	// ListInterval is how often all facts are told, changed or not.
+	ListInterval time.Duration `mapstructure:"list_interval"`
+
+	// SetUIDInterval is how often the disks are walked for programs with their owner's rights.
+	SetUIDInterval time.Duration `mapstructure:"setuid_interval"`
+
+	// LoginFailures is how many failed log-ins from one place within LoginWindow are told.
+	LoginFailures int           `mapstructure:"login_failures"`
+	LoginWindow   time.Duration `mapstructure:"login_window"`
+
+	// AuthLogs are files that log-ins are written to; the first that is there is followed, or
+	// else the journal.
+	AuthLogs []string `mapstructure:"auth_logs"`
+
+	// DeviceID is the host's id in the inventory of devices; its MAC address by default.
+	DeviceID string `mapstructure:"device_id"`
+
+	// Storage is the storage extension that keeps what is known over a restart.
+	Storage *component.ID `mapstructure:"storage"`
+
+	// SaveInterval is how often it does, besides at the end.
+	SaveInterval time.Duration `mapstructure:"save_interval"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -154,6 +194,9 @@ func createDefaultConfig() component.Config {
 	any := ScraperConfig{Metrics: metadata.DefaultMetricsConfig()}
 	attributes := metadata.DefaultResourceAttributesConfig()
 	c := &Config{Controller: controller, Naming: namingSemconv, ResourceAttributes: attributes}
+	p := posture.NewDefaultConfig()
+	c.Posture = PostureConfig{Files: p.Files, ListInterval: p.ListEvery, SetUIDInterval: p.WalkEvery, LoginFailures: p.LoginFailures,
+		LoginWindow: p.LoginWindow, AuthLogs: p.AuthLogs, SaveInterval: time.Minute}
 	s := &c.Scrapers
 	for _, o := range []*configoptional.Optional[ScraperConfig]{&s.CPU, &s.Memory, &s.Paging, &s.Processes, &s.System, &s.Sensors} {
 		*o = configoptional.Default(any)
@@ -219,6 +262,41 @@ func metricsOf(scraper string) []string {
 	return out
 }
 
+// validate says what is wrong of the posture.
+func (p *PostureConfig) validate(wrong func(string, ...any)) {
+	for _, k := range p.Off {
+		if !posture.Known(k) {
+			wrong("posture: off: there is no kind %q; there are %s", k, strings.Join(posture.Kinds(), ", "))
+		}
+	}
+	for _, f := range p.Files {
+		if _, err := path.Match(f, ""); err != nil || !strings.HasPrefix(f, "/") {
+			wrong("posture: files: %q must be a path or a pattern that begins with /", f)
+		}
+	}
+	for _, f := range p.AuthLogs {
+		if !strings.HasPrefix(f, "/") {
+			wrong("posture: auth_logs: %q must begin with /", f)
+		}
+	}
+	for _, d := range []struct {
+		key       string
+		is, least time.Duration
+	}{{"list_interval", p.ListInterval, time.Minute}, {"setuid_interval", p.SetUIDInterval, time.Minute}, {"login_window", p.LoginWindow, time.Second}, {"save_interval", p.SaveInterval, time.Second}} {
+		if d.is < d.least {
+			wrong("posture: %s must be at least %s", d.key, d.least)
+		}
+	}
+	if p.LoginFailures < 1 {
+		wrong("posture: login_failures must be at least 1; to hear of none, put login under off")
+	}
+}
+
+func (p *PostureConfig) posture() posture.Config {
+	return posture.Config{Off: p.Off, Files: p.Files, ListEvery: p.ListInterval, WalkEvery: p.SetUIDInterval, LoginFailures: p.LoginFailures,
+		LoginWindow: p.LoginWindow, AuthLogs: p.AuthLogs}
+}
+
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
 	var errs []error
@@ -235,6 +313,7 @@ func (c *Config) Validate() error {
 	if p := c.Scrapers.Process.Get(); p != nil && p.ScrapeProcessDelay < 0 {
 		wrong("scrapers: process: scrape_process_delay must not be negative")
 	}
+	c.Posture.validate(wrong)
 	check := func(where, list string, m Match) {
 		if err := m.check(list); err != nil {
 			wrong("scrapers: %s: %w", where, err)

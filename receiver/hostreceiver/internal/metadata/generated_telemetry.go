@@ -25,10 +25,13 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter          metric.Meter
-	mu             sync.Mutex
-	registrations  []metric.Registration
-	HostUnreadable metric.Int64ObservableCounter
+	meter              metric.Meter
+	mu                 sync.Mutex
+	registrations      []metric.Registration
+	HostPostureDropped metric.Int64ObservableCounter
+	HostPostureEvents  metric.Int64ObservableCounter
+	HostPostureFacts   metric.Int64ObservableGauge
+	HostUnreadable     metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -40,6 +43,51 @@ type telemetryBuilderOptionFunc func(mb *TelemetryBuilder)
 
 func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
+}
+
+// RegisterHostPostureDroppedCallback sets callback for observable HostPostureDropped metric.
+func (builder *TelemetryBuilder) RegisterHostPostureDroppedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.HostPostureDropped, obs: o})
+		return nil
+	}, builder.HostPostureDropped)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterHostPostureEventsCallback sets callback for observable HostPostureEvents metric.
+func (builder *TelemetryBuilder) RegisterHostPostureEventsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.HostPostureEvents, obs: o})
+		return nil
+	}, builder.HostPostureEvents)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterHostPostureFactsCallback sets callback for observable HostPostureFacts metric.
+func (builder *TelemetryBuilder) RegisterHostPostureFactsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.HostPostureFacts, obs: o})
+		return nil
+	}, builder.HostPostureFacts)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
 }
 
 // RegisterHostUnreadableCallback sets callback for observable HostUnreadable metric.
@@ -85,6 +133,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.HostPostureDropped, err = builder.meter.Int64ObservableCounter(
+		"otelcol_host_posture_dropped",
+		metric.WithDescription("Facts and changes of them beyond the bounds, and events that were refused by what is behind. [Alpha]"),
+		metric.WithUnit("{fact}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HostPostureEvents, err = builder.meter.Int64ObservableCounter(
+		"otelcol_host_posture_events",
+		metric.WithDescription("Posture events handed on, those of the daily list among them. [Alpha]"),
+		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.HostPostureFacts, err = builder.meter.Int64ObservableGauge(
+		"otelcol_host_posture_facts",
+		metric.WithDescription("Facts about the host's security known now. [Alpha]"),
+		metric.WithUnit("{fact}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.HostUnreadable, err = builder.meter.Int64ObservableCounter(
 		"otelcol_host_unreadable",
 		metric.WithDescription("Processes, sensors and files that could not be read, by why. [Alpha]"),
