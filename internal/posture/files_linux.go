@@ -1,8 +1,10 @@
 package posture
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/monban/monban/internal/host"
 )
@@ -32,56 +36,123 @@ func (w *Watcher) scanSetUID(ctx context.Context, rest func()) (facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := facts{}
-	users := w.host.Users()
+	s := &setUIDScan{w: w, ctx: ctx, rest: rest, users: w.host.Users(), out: facts{}, buf: make([]byte, 32<<10)}
 	starts := map[uint64]bool{}
 	for _, m := range mounts {
 		if !slices.Contains(ownFileSystems, m.kind) || slices.Contains(m.options, "nosuid") {
 			continue
 		}
-		var st syscall.Stat_t
-		if err := syscall.Stat(w.host.Path(m.point), &st); err != nil {
-			w.Faults.Note(err)
+		path := w.host.Path(m.point)
+		fd, err := unix.Open(path, dirFlags&^unix.O_NOFOLLOW, 0)
+		if err != nil {
+			if !errors.Is(err, unix.ENOTDIR) { // a file that is mounted
+				w.Faults.Note(err)
+			}
 			continue
 		}
-		if starts[st.Dev] { // bound to another place
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || starts[st.Dev] { // bound to another place
+			_ = unix.Close(fd)
 			continue
 		}
-		starts[st.Dev] = true
-		w.scan(ctx, w.host.Path(m.point), st.Dev, 0, users, out, rest)
+		starts[st.Dev], s.dev = true, st.Dev
+		s.dir(fd, path, 0)
 	}
-	return out, ctx.Err()
+	return s.out, ctx.Err()
 }
 
-func (w *Watcher) scan(ctx context.Context, dir string, dev uint64, depth int, users *host.Users, out facts, rest func()) {
-	if ctx.Err() != nil || depth > maxDepth {
+const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
+
+// setUIDScan is one walk. It goes from directory to directory by their descriptors, as each path from
+// the root costs the kernel as much again as the file itself.
+type setUIDScan struct {
+	w     *Watcher
+	ctx   context.Context
+	rest  func()
+	users *host.Users
+	dev   uint64
+	out   facts
+	buf   []byte // of one directory at a time
+}
+
+// dir looks at a directory, and then at those below it. It closes fd.
+func (s *setUIDScan) dir(fd int, path string, depth int) {
+	defer unix.Close(fd)
+	var below []string
+	for s.ctx.Err() == nil {
+		n, err := unix.ReadDirent(fd, s.buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			s.w.Faults.Note(err)
+		}
+		if n <= 0 {
+			break
+		}
+		eachEntry(s.buf[:n], func(name []byte, kind byte) {
+			switch kind {
+			case unix.DT_REG:
+				s.file(fd, path, string(name))
+			case unix.DT_DIR:
+				below = append(below, string(name))
+			case unix.DT_UNKNOWN: // a file system that does not say
+				var st unix.Stat_t
+				if unix.Fstatat(fd, string(name), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+					return
+				}
+				switch st.Mode & unix.S_IFMT {
+				case unix.S_IFREG:
+					s.file(fd, path, string(name))
+				case unix.S_IFDIR:
+					below = append(below, string(name))
+				}
+			}
+		})
+		s.rest()
+	}
+	if depth >= maxDepth {
 		return
 	}
-	var below []string
-	err := readSome(dir, func(e os.DirEntry) {
-		path := filepath.Join(dir, e.Name())
-		if e.IsDir() {
-			below = append(below, path)
+	for _, name := range below {
+		if s.ctx.Err() != nil {
 			return
 		}
-		if !e.Type().IsRegular() {
-			return
+		sub, err := unix.Openat(fd, name, dirFlags, 0)
+		if err != nil {
+			s.w.Faults.Note(err)
+			continue
 		}
-		var st syscall.Stat_t
-		if syscall.Lstat(path, &st) != nil || st.Mode&(syscall.S_ISUID|syscall.S_ISGID) == 0 || st.Mode&0o111 == 0 || len(out) > maxFacts {
-			return
+		var st unix.Stat_t
+		if unix.Fstat(sub, &st) != nil || st.Dev != s.dev {
+			_ = unix.Close(sub)
+			continue
 		}
-		out[w.inside(path)] = fmt.Sprintf("mode %04o, owner %s, %d bytes", st.Mode&0o7777, users.Name(st.Uid), st.Size)
-	})
-	if err != nil {
-		w.Faults.Note(err)
+		s.dir(sub, filepath.Join(path, name), depth+1)
 	}
-	rest()
-	for _, sub := range below {
-		var st syscall.Stat_t
-		if syscall.Lstat(sub, &st) == nil && st.Dev == dev {
-			w.scan(ctx, sub, dev, depth+1, users, out, rest)
+}
+
+func (s *setUIDScan) file(fd int, dir, name string) {
+	var st unix.Stat_t
+	if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 || st.Mode&0o111 == 0 || len(s.out) > maxFacts {
+		return
+	}
+	s.out[s.w.inside(filepath.Join(dir, name))] = fmt.Sprintf("mode %04o, owner %s, %d bytes", st.Mode&0o7777, s.users.Name(st.Uid), st.Size)
+}
+
+// eachEntry reads what the kernel tells of a directory.
+func eachEntry(data []byte, f func(name []byte, kind byte)) {
+	const head = 19 // inode, offset, length, type
+	for len(data) > head {
+		size := int(binary.NativeEndian.Uint16(data[16:]))
+		if size <= head || size > len(data) {
+			return
 		}
+		name, _, _ := bytes.Cut(data[head:size], []byte{0})
+		if string(name) != "." && string(name) != ".." && len(name) > 0 {
+			f(name, data[18])
+		}
+		data = data[size:]
 	}
 }
 

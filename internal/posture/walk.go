@@ -2,7 +2,6 @@ package posture
 
 import (
 	"context"
-	"os"
 	"sync"
 	"time"
 )
@@ -65,25 +64,4 @@ func (w *walker) read() (facts, error) {
 		return nil, errLater
 	}
 	return w.found, w.err
-}
-
-// readSome calls f for each entry of a directory, a few at a time.
-func readSome(dir string, f func(os.DirEntry)) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	for {
-		entries, err := d.ReadDir(256)
-		for _, e := range entries {
-			f(e)
-		}
-		if err != nil || len(entries) == 0 {
-			if len(entries) == 0 {
-				return nil
-			}
-			return err
-		}
-	}
 }

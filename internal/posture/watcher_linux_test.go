@@ -422,6 +422,20 @@ func TestThisHost(t *testing.T) {
 	t.Errorf("%s was not told", want)
 }
 
+// BenchmarkWalk walks the disks of the computer that the test runs on, without rest.
+func BenchmarkWalk(b *testing.B) {
+	w, err := New(host.New(""), NewDefaultConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	for b.Loop() {
+		if _, err := w.scanSetUID(context.Background(), func() {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkLook(b *testing.B) {
 	cfg := NewDefaultConfig()
 	cfg.Off = []Kind{SetUID}
@@ -465,6 +479,11 @@ func FuzzParsers(f *testing.F) {
 				t.Errorf("%+v", l)
 			}
 		}
+		eachEntry(data, func(name []byte, _ byte) {
+			if len(name) == 0 || len(name) > len(data) {
+				t.Errorf("a name of %d bytes", len(name))
+			}
+		})
 		parseModules(data)
 		parseMounts(data)
 		if fl, ok := parseFailure(string(data)); ok && (fl.n == 0 || len(fl.from) > 3*maxText) {
