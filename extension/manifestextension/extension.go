@@ -23,7 +23,6 @@ import (
 
 	"github.com/monban/monban/extension/manifestextension/internal/metadata"
 	"github.com/monban/monban/internal/manifest"
-	"github.com/monban/monban/internal/reference"
 )
 
 // path is where the manifest is answered at.
@@ -166,7 +165,7 @@ func (e *manifestExtension) Subscribe(tell func(*manifest.Snapshot) error) (canc
 }
 
 func (e *manifestExtension) answer(w http.ResponseWriter, _ *http.Request) {
-	b, err := e.model.Snapshot("", time.Now()).JSON(reference.Version)
+	b, err := encode(e.model.Snapshot("", time.Now()))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

@@ -1,9 +1,9 @@
 // Package manifest says what a Collector is made of and how it fares: its data sources, the types of
 // processors that it has, the processors that it runs, its pipelines, and itself, the orchestrator.
 //
-// It promises that no setting whose name or form is that of a secret is ever written, that what it
-// writes is the same JSON as the events of the same tables, and that its size is bounded: so many
-// settings a component, so many bytes each. It gives up exactness there: what is left out is counted.
+// It promises that no setting whose name or form is that of a secret is ever in what it gives, that all of
+// that are events with a table each, and that its size is bounded: so many settings a component, so many bytes
+// each. It gives up exactness there: what is left out is counted.
 // It knows no Collector; who uses it tells it what is there.
 package manifest
 
