@@ -61,7 +61,7 @@ func TestOutsider(t *testing.T) {
 
 	outsider := filepath.Join(dir, "outsider")
 	listed := Exec(t, exec.Command(outsider, "components"))
-	for _, want := range []string{"name: packetflow", "name: device", "name: baseline", "name: threat", "name: ndjson", "name: state_storage"} {
+	for _, want := range []string{"name: packetflow", "name: device", "name: baseline", "name: threat", "name: elasticsearch", "name: ndjson", "name: state_storage"} {
 		if !strings.Contains(listed.Stdout, want) {
 			t.Errorf("`components` lacks %q\n%s", want, listed.Stdout)
 		}

@@ -3,6 +3,7 @@ package elasticsearchexporter
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -74,14 +75,12 @@ func (e *elasticExporter) prepare(ctx context.Context) error {
 	}
 	server, err := e.client.Identify(ctx)
 	if err != nil {
-		if e.cfg.Template != templateOff {
+		var answer *elastic.Error
+		asked := errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden || answer.Status == http.StatusNotFound)
+		if e.cfg.Template != templateOff || !asked {
 			return err
 		}
 		server = elastic.Server{} // without a right to ask, as little as possible is assumed
-		var answer *elastic.Error
-		if !errors.As(err, &answer) || answer.Status == 0 {
-			return err
-		}
 	}
 	switch e.cfg.Template {
 	case templateInstall:

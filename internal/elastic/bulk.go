@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,6 +64,15 @@ func (c *Client) Bulk(ctx context.Context, path string, body []byte, n int, resu
 
 // ReadResults reads the answer to a bulk request of n documents.
 func ReadResults(answer []byte, n int, results []Result) ([]Result, error) {
+	// The usual answer is that all is well. It need not be taken apart, which costs as much as half of
+	// the encoding.
+	if bytes.HasPrefix(answer, []byte(`{"errors":false,`)) && bytes.Count(answer, []byte(`{"status":20`)) == n {
+		results = results[:0]
+		for range n {
+			results = append(results, Result{Verdict: Created, Status: http.StatusCreated})
+		}
+		return results, nil
+	}
 	var a struct {
 		Items []map[string]struct {
 			Status int    `json:"status"`

@@ -27,6 +27,12 @@ func TestFaults(t *testing.T) {
 				{"read-only index", readOnlyIndex},
 				{"paused server", pausedServer},
 				{"killed server", killedServer},
+				{"slow server", slowServer},
+				{"half refused", halfRefused},
+				{"dead node", deadNode},
+				{"two instances", twoInstances},
+				{"killed again and again", killedAgain},
+				{"damaged queue", damagedQueue},
 				{"full disk", fullDisk},
 				{"missing template", missingTemplate},
 			} {
