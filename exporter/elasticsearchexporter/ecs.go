@@ -2,6 +2,7 @@ package elasticsearchexporter
 
 import (
 	"encoding/hex"
+	"math"
 	"net/netip"
 	"strings"
 
@@ -93,10 +94,13 @@ func (e *encoder) common(p *plan, lr plog.LogRecord) {
 		e.report(p)
 	}
 	if d.score > 0 {
-		e.float(p.risk, 100*d.score)
+		e.float(p.risk, hundredths(100*d.score))
 	}
 	e.write(p, at)
 }
+
+// hundredths rounds what nobody needs more exactly.
+func hundredths(f float64) float64 { return math.Round(100*f) / 100 }
 
 // severities are report.severity as numbers, those that Elastic's own detection rules use.
 var severities = map[string]int64{threat.Low: 21, threat.Medium: 47, threat.High: 73, threat.Critical: 99}
@@ -225,7 +229,7 @@ func (e *encoder) report(p *plan) {
 	if d.severity > 0 {
 		e.number(p.severity, d.severity)
 		if d.confidence > 0 {
-			e.float(p.risk, float64(d.severity)*d.confidence)
+			e.float(p.risk, hundredths(float64(d.severity)*d.confidence))
 		}
 	}
 	e.techniques(p.techniqueIDs, func(id, _ string) string { return id })

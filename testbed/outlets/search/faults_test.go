@@ -34,6 +34,7 @@ func TestFaults(t *testing.T) {
 				{"killed again and again", killedAgain},
 				{"damaged queue", damagedQueue},
 				{"full disk", fullDisk},
+				{"renewed template", renewedTemplate},
 				{"missing template", missingTemplate},
 			} {
 				t.Run(fault.name, func(t *testing.T) { fault.test(t, server(t, v), namespace(t)) })
