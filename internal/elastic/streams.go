@@ -38,18 +38,24 @@ var kinds = map[string]Kind{
 	"device.inventory":   {"asset", []string{"host"}, []string{"info"}, "device_inventory"},
 	"device.baseline":    {"state", []string{"host"}, []string{"info"}, "device_baseline"},
 	"device.observation": {"event", []string{"host"}, []string{"info"}, "device_observation"},
+	"host.posture":       {"event", []string{"host"}, []string{"change"}, "host_posture"},
 	"threat.report":      {"alert", []string{"intrusion_detection", "network"}, []string{"info"}, "threat_report"},
 }
 
-// KindOf is the ECS category of an event by its name.
+// KindOf is the ECS category of an event by its name, of events of others by "".
 func KindOf(event string) Kind {
-	if k, ok := kinds[event]; ok {
+	k, ok := kinds[event]
+	switch {
+	case ok:
 		return k
+	case event == "":
+		return Kind{Kind: "event"}
 	}
+	k = Kind{"event", []string{"host"}, []string{"info"}, strings.ReplaceAll(event, ".", "_")}
 	if strings.HasPrefix(event, "collector.") { // what runs here, and how it fares
-		return Kind{"state", []string{"host"}, []string{"info"}, strings.ReplaceAll(event, ".", "_")}
+		k.Kind = "state"
 	}
-	return Kind{Kind: "event"}
+	return k
 }
 
 // datasets are those that are not named by the last word of the event's name.

@@ -68,6 +68,16 @@ func server(t *testing.T, version string) *servers.Search {
 	return shared.now
 }
 
+// fresh makes the next server one without data.
+func fresh() {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.now != nil {
+		shared.now.Close()
+		shared.now = nil
+	}
+}
+
 // process is our binary.
 type process struct {
 	t      testing.TB
