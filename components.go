@@ -4,6 +4,7 @@ package main
 
 import (
 	threatconnector "github.com/monban/monban/connector/threatconnector"
+	thresholdconnector "github.com/monban/monban/connector/thresholdconnector"
 	elasticsearchexporter "github.com/monban/monban/exporter/elasticsearchexporter"
 	kafkaeventsexporter "github.com/monban/monban/exporter/kafkaeventsexporter"
 	ndjsonexporter "github.com/monban/monban/exporter/ndjsonexporter"
@@ -15,6 +16,7 @@ import (
 	baselineprocessor "github.com/monban/monban/processor/baselineprocessor"
 	deviceprocessor "github.com/monban/monban/processor/deviceprocessor"
 	probeprocessor "github.com/monban/monban/processor/probeprocessor"
+	thresholdprocessor "github.com/monban/monban/processor/thresholdprocessor"
 	hostreceiver "github.com/monban/monban/receiver/hostreceiver"
 	httpjsonreceiver "github.com/monban/monban/receiver/httpjsonreceiver"
 	learnedreceiver "github.com/monban/monban/receiver/learnedreceiver"
@@ -156,6 +158,7 @@ func components() (otelcol.Factories, error) {
 		deviceprocessor.NewFactory(),
 		baselineprocessor.NewFactory(),
 		probeprocessor.NewFactory(),
+		thresholdprocessor.NewFactory(),
 		batchprocessor.NewFactory(),
 		memorylimiterprocessor.NewFactory(),
 		attributesprocessor.NewFactory(),
@@ -169,6 +172,7 @@ func components() (otelcol.Factories, error) {
 		deviceprocessor.NewFactory().Type():        "github.com/monban/monban v0.1.0",
 		baselineprocessor.NewFactory().Type():      "github.com/monban/monban v0.1.0",
 		probeprocessor.NewFactory().Type():         "github.com/monban/monban v0.1.0",
+		thresholdprocessor.NewFactory().Type():     "github.com/monban/monban v0.1.0",
 		batchprocessor.NewFactory().Type():         "go.opentelemetry.io/collector/processor/batchprocessor v0.155.0",
 		memorylimiterprocessor.NewFactory().Type(): "go.opentelemetry.io/collector/processor/memorylimiterprocessor v0.155.0",
 		attributesprocessor.NewFactory().Type():    "github.com/open-telemetry/opentelemetry-collector-contrib/processor/attributesprocessor v0.155.0",
@@ -178,6 +182,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](
 		threatconnector.NewFactory(),
+		thresholdconnector.NewFactory(),
 		forwardconnector.NewFactory(),
 		routingconnector.NewFactory(),
 	)
@@ -185,9 +190,10 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ConnectorModules = makeModulesMap(factories.Connectors, map[component.Type]string{
-		threatconnector.NewFactory().Type():  "github.com/monban/monban v0.1.0",
-		forwardconnector.NewFactory().Type(): "go.opentelemetry.io/collector/connector/forwardconnector v0.155.0",
-		routingconnector.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/connector/routingconnector v0.149.0",
+		threatconnector.NewFactory().Type():    "github.com/monban/monban v0.1.0",
+		thresholdconnector.NewFactory().Type(): "github.com/monban/monban v0.1.0",
+		forwardconnector.NewFactory().Type():   "go.opentelemetry.io/collector/connector/forwardconnector v0.155.0",
+		routingconnector.NewFactory().Type():   "github.com/open-telemetry/opentelemetry-collector-contrib/connector/routingconnector v0.149.0",
 	})
 
 	return factories, nil

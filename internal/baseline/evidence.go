@@ -32,12 +32,13 @@ const (
 	Silent         = "silent_device"    // rule: a steady device fell silent
 	Metric         = "unusual_metric"   // rule: a series is not as it usually is
 	StuckMetric    = "stuck_metric"     // rule: a series that always changes repeats one value
+	Threshold      = "threshold"        // rule: a value past the bound that a person set, or missing
 )
 
 // rules are the kinds whose strength is a certainty.
 var rules = map[string]bool{
 	Beacon: true, NewDevice: true, HostSweep: true, PortSweep: true, SynFlood: true, BruteForce: true, ARPConflict: true,
-	Relayed: true, StackConflict: true, StackHandshake: true, SpoofedCommand: true, SpoofedReport: true, Misdirected: true, OTEnumeration: true, OTFlood: true, Silent: true, Metric: true, StuckMetric: true,
+	Relayed: true, StackConflict: true, StackHandshake: true, SpoofedCommand: true, SpoofedReport: true, Misdirected: true, OTEnumeration: true, OTFlood: true, Silent: true, Metric: true, StuckMetric: true, Threshold: true,
 }
 
 // Definition says what a kind of evidence means, for the reference page.
@@ -78,6 +79,7 @@ func Definitions() []Definition {
 		{Silent, "A steady device fell silent", true},
 		{Metric, "A metric, or the traffic of a device, has a spike, another level, more scatter, no season, or drifts", true},
 		{StuckMetric, "A metric that changes all the time repeats one value", true},
+		{Threshold, "A metric or attribute past the bound that a person set, or missing for longer than that person allowed", true},
 	}
 	return d
 }

@@ -31,6 +31,7 @@ const (
 	SilentDevice = "silent_device"
 	StuckSensor  = "stuck_sensor"
 	OddMetric    = "unusual_metric"
+	Threshold    = "threshold"
 	ARPSpoofing  = "arp_spoofing"
 	Masquerade   = "masquerade"
 	NewOTMaster  = "new_ot_master"
@@ -102,6 +103,9 @@ var Classes = []Class{
 	{Removable, "Removable medium", "Storage on USB was mounted on the host", Medium,
 		[]string{"T1091 Replication Through Removable Media"}, []string{"T0847 Replication Through Removable Media"},
 		"Ask whose it is. If nobody knows it, unmount it, keep it, and look at what it brought."},
+	{Threshold, "Threshold crossed", "A measured value is past the bound that a person set for it, or is missing", Medium,
+		[]string{"T1499 Endpoint Denial of Service"}, []string{"T0814 Denial of Service"},
+		"Look at the device: what fills, heats or loads it, or why it no longer reports. If the value is wanted, move the rule's bound."},
 	{NewDevice, "New device", "A device appeared after the site had settled", Low,
 		[]string{"T1200 Hardware Additions"}, []string{"T0864 Transient Cyber Asset"},
 		"If somebody connected it on purpose, approve it. If nobody knows it, find its switch port."},
@@ -164,6 +168,7 @@ var weights = map[string][]weight{
 	baseline.Silent:         {{SilentDevice, 6}},
 	baseline.StuckMetric:    {{StuckSensor, 6}},
 	baseline.Metric:         {{OddMetric, 6}},
+	baseline.Threshold:      {{Threshold, 9}},
 	baseline.NewDevice:      {{NewDevice, 5}},
 	baseline.NewService:     {{NewService, 1}, {Beacon, 0.3}, {Exfiltration, 0.2}, {Unknown, 0.5}},
 	baseline.NewServed:      {{NewService, 1}, {Unknown, 0.5}},
@@ -192,7 +197,7 @@ var weights = map[string][]weight{
 var families = map[string]string{
 	HostScan: "scan", PortScan: "scan", OTScan: control, NewOTMaster: control, NewOTCommand: control, OTInjection: control, OTSpoofing: control,
 	ARPSpoofing: control, Masquerade: control, Flood: "flood", BruteForce: "login",
-	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", StuckSensor: "metric", OddMetric: "metric", NewDevice: "presence",
+	Exfiltration: "upload", Beacon: "beacon", SilentDevice: "silence", StuckSensor: "metric", OddMetric: "metric", Threshold: "metric", NewDevice: "presence",
 	HostAccess: "host", HostTampered: "host", Removable: "media",
 	NewService: novel, NewPeer: novel, Unknown: novel,
 }
