@@ -42,7 +42,7 @@ func TestHost(t *testing.T) {
 		useradd --no-create-home ghost
 		echo 'ghost ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ghost 2>/dev/null || { mkdir -p /etc/sudoers.d; echo 'ghost ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ghost; }
 		echo '# changed' >>/etc/hosts
-		perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 8099, Listen => 1) or die; sleep 600' & listener=$!
+		perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "0.0.0.0", LocalPort => 8099, Listen => 1) or die; sleep 600' & listener=$!
 		await '"user".*"added".*ghost' posture.ndjson
 		await '"file".*/etc/hosts' posture.ndjson
 		await '"listener".*8099' posture.ndjson

@@ -61,8 +61,8 @@ var common = []Leaf{
 	{"data_stream.namespace", "keyword", "Likewise"},
 	{"ecs.version", "keyword", "Version of the Elastic Common Schema"},
 	{"event.kind", "keyword", "event, state, asset, metric, or alert for a threat report"},
-	{"event.category", "keyword", "network, host, intrusion_detection"},
-	{"event.type", "keyword", "connection or info"},
+	{"event.category", "keyword", "network, host, configuration, intrusion_detection"},
+	{"event.type", "keyword", "connection, change or info"},
 	{"event.action", "keyword", "network_flow, threat_report, …; for events of others their event name"},
 	{"event.dataset", "keyword", "monban.flow, monban.report, …"},
 	{"event.module", "keyword", "monban"},
@@ -105,6 +105,7 @@ var computed = map[string][]Leaf{
 	"network.sighting":   {{"event.risk_score", "float", "100 times anomaly.score"}},
 	"device.inventory":   {{"event.risk_score", "float", "100 times anomaly.score"}},
 	"device.observation": {{"event.risk_score", "float", "100 times anomaly.score"}},
+	"host.posture":       {{"event.risk_score", "float", "100 times anomaly.score"}},
 	"threat.report": {
 		{"event.risk_score", "float", "event.severity times report.confidence"},
 		{"threat.framework", "keyword", "MITRE ATT&CK"},

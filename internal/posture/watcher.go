@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -252,7 +253,7 @@ func (w *Watcher) compare(now time.Time, kind Kind, found facts) (out []Record) 
 func (w *Watcher) record(now time.Time, kind Kind, change, subject, was, is string) Record {
 	m := meanings[kind]
 	r := Record{Time: now.UnixNano(), Kind: kind, Change: change, Subject: subject, Was: was, Is: is, Why: m.why, Technique: m.technique, Severity: m.severity, Device: w.cfg.Device, While: w.restored[kind]}
-	if !worse(kind, change, was, is) {
+	if !worse(kind, change, subject, was, is) {
 		r.Severity = Info
 		return r
 	}
@@ -267,7 +268,7 @@ func (w *Watcher) record(now time.Time, kind Kind, change, subject, was, is stri
 var score = map[string]float64{Info: 0.3, Warn: 0.6, Error: 0.9}
 
 // worse reports whether a change is for the worse.
-func worse(kind Kind, change, was, is string) bool {
+func worse(kind Kind, change, subject, was, is string) bool {
 	switch kind {
 	case File:
 		return change != Present // removed, too
@@ -277,10 +278,25 @@ func worse(kind Kind, change, was, is string) bool {
 		return change == Changed && is == firewallOff
 	case Encryption:
 		return (change == Changed || change == Added) && is != encrypted
-	case Group, Listener:
+	case Listener:
+		if change == Added && was == "" && loopback(subject) {
+			return false // nobody else reaches it
+		}
+		return change == Added || change == Changed
+	case Group:
 		return change == Added || change == Changed && len(is) >= len(was)
 	}
 	return change == Added || change == Changed
+}
+
+// loopback reports whether a socket, "tcp 127.0.0.1 80", can be reached from the host only.
+func loopback(socket string) bool {
+	f := strings.Fields(socket)
+	if len(f) < 2 {
+		return false
+	}
+	addr, err := netip.ParseAddr(f[1])
+	return err == nil && addr.IsLoopback()
 }
 
 var nouns = map[Kind]string{

@@ -161,7 +161,7 @@ func TestChanges(t *testing.T) {
 	f.chmod("etc/systemd/system/plc.service", 0o666)
 	f.chmod("opt/tool", 0o4755)
 	f.write("proc/modules", "ext4 1000 1 - Live 0x0\nrootkit 1 0 - Live 0x0 (OE)\n")
-	f.write("proc/1/net/tcp", tcpHead+"   0: 00000000:0016 00000000:0000 0A 0:0 0:0 0 0 0 5001 1\n   1: 0100007F:115C 00000000:0000 0A 0:0 0:0 0 0 0 5002 1\n")
+	f.write("proc/1/net/tcp", tcpHead+"   0: 00000000:0016 00000000:0000 0A 0:0 0:0 0 0 0 5001 1\n   1: 00000000:115C 00000000:0000 0A 0:0 0:0 0 0 0 5002 1\n   2: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 5001 1\n")
 	f.link("/tmp/x (deleted)", "proc/701/exe")
 	f.link("socket:[5002]", "proc/701/fd/3")
 	f.write("proc/1/mountinfo", "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n23 1 8:17 / /media/my\\040stick rw - vfat /dev/sdb1 rw\n")
@@ -190,7 +190,8 @@ func TestChanges(t *testing.T) {
 		`unit added /etc/systemd/system/plc.service: "" → "mode 0666" error host_unit`,
 		`setuid added /opt/tool: "" → "mode 4755, owner `+owner+`, 10 bytes" error host_setuid`,
 		`module added rootkit: "" → "loaded, not of this kernel or not signed" warn host_module`,
-		`listener added tcp 127.0.0.1 4444: "" → "/tmp/x" warn host_listener`,
+		`listener added tcp 0.0.0.0 4444: "" → "/tmp/x" warn host_listener`,
+		`listener added tcp 127.0.0.1 8080: "" → "/usr/sbin/sshd" info`,
 		`usb_storage added /dev/sdb1 on /media/my stick: "" → "vfat ACME Stick" warn host_usb_storage`,
 		`updates changed packages: "none pending" → "12 pending" info`,
 	)
@@ -398,7 +399,7 @@ func TestThisHost(t *testing.T) {
 	look2(w, t0)
 	var l net.Listener
 	for port := 20000; port < 20100; port++ { // not one of those that the system gives out
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		if l, err = net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", port)); err == nil {
 			break
 		}
 	}
@@ -410,7 +411,7 @@ func TestThisHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("tcp 127.0.0.1 %d", l.Addr().(*net.TCPAddr).Port)
+	want := fmt.Sprintf("tcp 0.0.0.0 %d", l.Addr().(*net.TCPAddr).Port)
 	for _, r := range look2(w, t0.Add(time.Minute)) {
 		if r.Kind == Listener && r.Subject == want {
 			if r.Change != Added || r.Is != self || r.Anomaly.Score == 0 {
