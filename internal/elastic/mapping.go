@@ -61,7 +61,7 @@ var common = []Leaf{
 	{"data_stream.namespace", "keyword", "Likewise"},
 	{"ecs.version", "keyword", "Version of the Elastic Common Schema"},
 	{"event.kind", "keyword", "event, state, asset, metric, or alert for a threat report"},
-	{"event.category", "keyword", "network, host, configuration, intrusion_detection"},
+	{"event.category", "keyword", "network, host, intrusion_detection"},
 	{"event.type", "keyword", "connection, change or info"},
 	{"event.action", "keyword", "network_flow, threat_report, …; for events of others their event name"},
 	{"event.dataset", "keyword", "monban.flow, monban.report, …"},
