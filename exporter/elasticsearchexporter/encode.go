@@ -58,17 +58,17 @@ type span struct{ from, to int }
 
 // derived is what was seen of a record's attributes that other fields follow from.
 type derived struct {
-	bytes, packets   int64
-	start            int64
-	src, dst         string
-	srcDevice        string
-	dstDevice        string
-	score            float64
-	confidence       float64
-	severity         int64
-	techniques       [2]pcommon.Value
-	techniqueLists   int
-	hasStart, hasNum bool
+	bytes, packets int64
+	start          int64
+	src, dst       string
+	srcDevice      string
+	dstDevice      string
+	score          float64
+	confidence     float64
+	severity       int64
+	techniques     [2]pcommon.Value
+	techniqueLists int
+	hasStart       bool
 }
 
 func newPlans(mode elastic.Mode, namespace string) *plans {

@@ -145,6 +145,56 @@ func (e *elasticExporter) give(b *batch) {
 	}
 }
 
+// At the Collector's end nothing is tried again: what is in a queue in memory gets one call each. So
+// without a storage a call tries some times by itself, or an answer that came late at the end of a
+// capture file would cost records.
+var pauses = []time.Duration{time.Second, 2 * time.Second}
+
+// patient calls push until it works or the pauses are used up. push gives back what is still to be sent.
+func patient[T any](ctx context.Context, e *elasticExporter, data T, push func(context.Context, T) error, rest func(error) (T, bool), wrap func(error, T) error) error {
+	tries := pauses
+	if q := e.cfg.QueueConfig; q.HasValue() && q.Get().StorageID != nil {
+		tries = nil
+	}
+	err := push(ctx, data)
+	for i := 0; err != nil && i < len(tries); i++ {
+		if left, ok := rest(err); ok {
+			data = left
+		}
+		select {
+		case <-ctx.Done():
+			return wrap(err, data)
+		case <-time.After(tries[i]):
+		}
+		err = push(ctx, data)
+	}
+	if err == nil {
+		return nil
+	}
+	if left, ok := rest(err); ok {
+		data = left
+	}
+	return wrap(err, data)
+}
+
+// logs is [elasticExporter.pushLogs] with patience.
+func (e *elasticExporter) logs(ctx context.Context, ld plog.Logs) error {
+	return patient(ctx, e, ld, e.pushLogs, func(err error) (plog.Logs, bool) {
+		var part consumererror.Logs
+		ok := errors.As(err, &part)
+		return part.Data(), ok
+	}, func(err error, left plog.Logs) error { return consumererror.NewLogs(err, left) })
+}
+
+// metrics is likewise for data points.
+func (e *elasticExporter) metrics(ctx context.Context, md pmetric.Metrics) error {
+	return patient(ctx, e, md, e.pushMetrics, func(err error) (pmetric.Metrics, bool) {
+		var part consumererror.Metrics
+		ok := errors.As(err, &part)
+		return part.Data(), ok
+	}, func(err error, left pmetric.Metrics) error { return consumererror.NewMetrics(err, left) })
+}
+
 // pushLogs sends records and returns when the server has them; what it does not have is in the
 // error that comes back, and nothing else is.
 func (e *elasticExporter) pushLogs(ctx context.Context, ld plog.Logs) error {

@@ -333,7 +333,7 @@ func TestQueueAndRetries(t *testing.T) {
 	s := newBulkServer(t)
 	s.whole = func(w http.ResponseWriter, n int) bool {
 		if n < 4 {
-			w.WriteHeader(503)
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		return n < 4
 	}
@@ -355,6 +355,33 @@ func TestQueueAndRetries(t *testing.T) {
 	// what is in memory while the server is away does not outlive the exporter, so wait
 	require.Eventually(t, func() bool { return s.count("") == 100 }, 20*time.Second, time.Millisecond)
 	require.NoError(t, e.Shutdown(t.Context()))
+}
+
+// At the end of a run in which the server answered late, what is in memory is sent nevertheless.
+func TestEndIsPatient(t *testing.T) {
+	s := newBulkServer(t)
+	e, _, _ := push(t, s, nil)
+	defer func(old []time.Duration) { pauses = old }(pauses)
+	pauses = []time.Duration{1, 1}
+	s.item = func(_, doc string) (int, string) {
+		if strings.Contains(doc, `"n":"3"`) && s.requests < 3 {
+			return 429, "busy"
+		}
+		return 201, ""
+	}
+	require.NoError(t, e.logs(t.Context(), some(10)))
+	assert.Equal(t, 10, s.count(""))
+	assert.Equal(t, 3, s.requests)
+	s.item = func(_, doc string) (int, string) {
+		if strings.Contains(doc, `"value":0.25`) {
+			return 429, "busy"
+		}
+		return 201, ""
+	}
+	var part consumererror.Metrics
+	require.ErrorAs(t, e.metrics(t.Context(), someMetrics()), &part)
+	assert.Equal(t, 1, part.Data().DataPointCount())
+	assert.Equal(t, 5, s.count("metrics-"))
 }
 
 func TestConfig(t *testing.T) {

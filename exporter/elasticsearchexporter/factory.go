@@ -66,7 +66,7 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewLogs(ctx, set, config, e.pushLogs, options(e)...)
+	return exporterhelper.NewLogs(ctx, set, config, e.logs, options(e)...)
 }
 
 func createMetrics(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Metrics, error) {
@@ -74,5 +74,5 @@ func createMetrics(ctx context.Context, set exporter.Settings, config component.
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewMetrics(ctx, set, config, e.pushMetrics, options(e)...)
+	return exporterhelper.NewMetrics(ctx, set, config, e.metrics, options(e)...)
 }
