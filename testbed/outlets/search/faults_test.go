@@ -64,9 +64,9 @@ func killedServer(t *testing.T, s *servers.Search, ns string) {
 // pausedServer stops the server's process without ending it, so that connections stay open and
 // nothing answers, for longer than a request may take.
 func pausedServer(t *testing.T, s *servers.Search, ns string) {
-	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage", exporter: "timeout: 2s, "}), newFeed()
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage", exporter: "timeout: 5s, "}), newFeed()
 	f.send(p, 1000)
-	pause := 7 * time.Second
+	pause := 12 * time.Second
 	if long() {
 		pause = 2 * time.Minute
 	}

@@ -309,7 +309,7 @@ func post(url string, body []byte) bool {
 // arrived waits until as many records have arrived as were accepted, and compares them by their numbers.
 func (f *feed) arrived(t testing.TB, s *servers.Search, namespace string) {
 	t.Helper()
-	f.arrivedIn(t, s, namespace, 2*time.Minute)
+	f.arrivedIn(t, s, namespace, 5*time.Minute) // a machine may be busy
 }
 
 func (f *feed) arrivedIn(t testing.TB, s *servers.Search, namespace string, wait time.Duration) {

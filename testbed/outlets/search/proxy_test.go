@@ -144,10 +144,10 @@ func (p *proxy) join(answer []byte, held []bool) []byte {
 // sent again then is there already.
 func slowServer(t *testing.T, s *servers.Search, ns string) {
 	x := newProxy(t, s.URL)
-	p, f := start(t, options{url: x.URL, namespace: ns, storage: "state_storage", exporter: "timeout: 1s, "}), newFeed()
+	p, f := start(t, options{url: x.URL, namespace: ns, storage: "state_storage", exporter: "timeout: 5s, "}), newFeed()
 	f.send(p, 200)
 	f.arrived(t, s, ns)
-	x.delay.Store(int64(3 * time.Second))
+	x.delay.Store(int64(8 * time.Second))
 	f.send(p, 1000)
 	p.says("Nothing can be sent for the time being")
 	x.delay.Store(0)
