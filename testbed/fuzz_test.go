@@ -15,6 +15,7 @@ var parses = regexp.MustCompile(`Endian\.Uint(16|32|64)\(|json\.(Unmarshal|NewDe
 // noFuzz are packages that need no fuzz target, and why.
 var noFuzz = map[string]string{
 	"extension/flatjsonencoding": "internal/flatjson reads for it",
+	"internal/dashboard":         "reads a file of its own, which is part of the program",
 	"internal/privilege":         "reads the numbers that the system's list of users gives",
 	"receiver/netflowreceiver":   "reads a port number of its configuration; datagrams are read by internal/netflow",
 	"receiver/httpjsonreceiver":  "reads a port number of its configuration; answers are read by internal/jsonmap",
