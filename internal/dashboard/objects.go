@@ -119,23 +119,16 @@ func formats(v view) object {
 	if v != logs {
 		return all
 	}
-	duration := func(unit string) object {
-		return object{"id": "duration", "params": object{"inputFormat": unit, "outputFormat": "humanize"}}
-	}
 	for _, e := range reference.Events() {
 		columns := elastic.Columns(e, elastic.ECS)
 		for i, r := range e.Rows {
-			switch {
-			case columns[i].Type != "long" && columns[i].Type != "double":
-			case r.Unit == "By":
+			if r.Unit == "By" && columns[i].Type == "long" {
 				all[columns[i].Path] = object{"id": "bytes"}
-			case r.Unit == "s":
-				all[columns[i].Path] = duration("seconds")
 			}
 		}
 	}
 	all["network.bytes"] = object{"id": "bytes"}
-	all["event.duration"] = duration("nanoseconds")
+	all["event.duration"] = object{"id": "duration", "params": object{"inputFormat": "nanoseconds", "outputFormat": "asSeconds", "outputPrecision": 3}}
 	return all
 }
 
