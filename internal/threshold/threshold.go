@@ -220,7 +220,7 @@ func (e *Engine) observe(r *rule, key []byte, s *Sample) Verdict {
 	if s.Time != e.clock.now {
 		e.clock.hear(s.Time)
 	}
-	x, ok := s.Value, true
+	x := s.Value
 	if s.Empty {
 		return e.unjudged(r, key, NoNumber)
 	}
@@ -229,6 +229,7 @@ func (e *Engine) observe(r *rule, key []byte, s *Sample) Verdict {
 			return Verdict{Outcome: NoValue}
 		}
 		if s.Temporality != Cumulative {
+			var ok bool
 			if x, ok = r.take.of(s.Distribution); !ok {
 				return e.unjudged(r, key, NoValue)
 			}
