@@ -14,6 +14,7 @@ import (
 	"github.com/monban/monban/internal/manifest"
 	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/internal/threat"
+	"github.com/monban/monban/internal/traffic"
 )
 
 //go:generate go run ./generate ../..
@@ -36,6 +37,7 @@ func Events() []Event {
 		{device.Records.Describe(), "devices"},
 		{baseline.Statuses.Describe(), "baselines"},
 		{baseline.Observations.Describe(), "observations"},
+		{traffic.Forecasts.Describe(), "forecasts"},
 		{threat.Reports.Describe(), "reports"},
 		{app.Captures.Describe(), "capture"},
 		{posture.Records.Describe(), "posture"},

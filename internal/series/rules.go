@@ -77,7 +77,7 @@ const (
 	normal      = 1.25 // a standard deviation in mean deviations
 	bandSigmas  = 3.5
 	clip        = 5.0
-	spikeAfter  = 1 * 86400.0 // learning until a rule speaks
+	spikeAfter  = 2 * 86400.0 // learning until a rule speaks
 	levelAfter  = 8 * 86400.0
 	driftAfter  = 15 * 86400.0
 	adoptAfter  = 86400.0 // a level that stays is the new one
@@ -148,7 +148,7 @@ const (
 )
 
 // peakOver is how many times the bound is of what was there before.
-var peakOver = [peakCount]float32{peakPoint: 1.4, peakLevel: 1.3, peakWide: 1.15, peakGone: 1.5, peakDrift: 1.3}
+var peakOver = [peakCount]float32{peakPoint: 1.4, peakLevel: 1.3, peakWide: 1.05, peakGone: 1.5, peakDrift: 1.3}
 
 const (
 	fortnights = 3
@@ -161,7 +161,7 @@ const (
 type peak struct {
 	today, bound float32
 	high         [fortnights][2]float32
-	days         uint8 // of the fortnight
+	days, closed uint8 // of the fortnight, and of all, up to 100
 }
 
 func (p *peak) see(x float32) { p.today = max(p.today, x) }
@@ -192,7 +192,11 @@ func (p *peak) close(over float32, late bool) {
 	if second == 0 {
 		second = first
 	}
-	p.bound = over * second
+	if p.closed < 100 {
+		p.closed++
+	}
+	// After few days hardly anything is known of what is rare.
+	p.bound = over * second * (1 + 1.5/float32(p.closed))
 	if p.days++; p.days == fortnight {
 		p.days = 0
 		copy(p.high[1:], p.high[:])
@@ -237,7 +241,7 @@ func (s *Series) expect(at int64) (e expectation) {
 	if n := (d + 24 + next) % 24; s.count[n] > 0 {
 		smooth += f * (r.cell(s, n) + r.shiftDay - smooth)
 	}
-	if s.count[24+w] > 0 {
+	if s.count[24+w] > 0 && !(r.entered && r.fresh[1] && int64(r.hourNow) == w) { // not on the strength of this hour alone
 		g := float32(0.5)
 		if d, w := float64(r.ofDay), float64(r.ofWeek); d > 0 && w > 0 {
 			q := (d / w) * (d / w)
@@ -351,8 +355,11 @@ func (r *rules) judge(s *Series, e *expectation, p point) (v Verdict) {
 	r.level = before*r.level + now*zc
 	r.moved = before*r.moved + now*float32(off)
 	r.rare = before*r.rare + now*float32(p.strange)
-	before, now = past(p.elapsed, wideSpan, 1.0/10)
-	r.wide = before*r.wide + now*min(r.wideMost(), abs(zc-levelWas))
+	changed := p.x != r.lastX // the same value again, as nights without work bring, is no small scatter
+	if changed {
+		before, now = past(p.elapsed, wideSpan, 1.0/10)
+		r.wide = before*r.wide + now*min(r.wideMost(), abs(zc-levelWas))
+	}
 	before, now = past(p.elapsed, driftSpan, 1.0/12)
 	r.drift = before*r.drift + now*max(-3, min(3, zc))
 	r.middle = before*r.middle + now*float32(e.mean)
@@ -388,7 +395,7 @@ func (r *rules) judge(s *Series, e *expectation, p point) (v Verdict) {
 			r.peaks[i].close(peakOver[i], i == peakDrift)
 		}
 	}
-	if watched > spikeAfter && (r.alarm == None || r.alarm == Spike) {
+	if watched > day && (r.alarm == None || r.alarm == Spike) {
 		r.peaks[peakPoint].see(float32(math.Abs(z)))
 		if e.weekly { // else the first weekend says more of what was learned than of the series
 			r.peaks[peakLevel].see(abs(r.level))
@@ -442,10 +449,10 @@ func (r *rules) judge(s *Series, e *expectation, p point) (v Verdict) {
 		}
 	}
 
-	v = Verdict{Score: p.told, Value: p.x + s.base, Expected: e.mean + s.base, Known: watched >= spikeAfter, Change: off, Sigmas: z, Above: float64(above), Elapsed: int64(p.elapsed * 1e9)}
+	v = Verdict{Score: p.told, Value: p.x + s.base, Expected: e.mean + s.base, Known: watched >= day, Change: off, Sigmas: z, Above: float64(above), Elapsed: int64(p.elapsed * 1e9)}
 	r.live(s, e, p, kind, gone, &v)
 	s.band(&v, e, p.t, p.at)
-	r.learn(s, e, p, d, float32(off), gone, elapsed)
+	r.learn(s, e, p, d, float32(off), changed, elapsed)
 	r.tired *= 1 - float32(elapsed/(tiredHalf*math.Log2E))
 	r.seen += elapsed
 	return v
@@ -533,12 +540,12 @@ func (r *rules) live(s *Series, e *expectation, p point, kind Kind, gone float32
 }
 
 // learn takes in what is usual, unless an alarm says that this is not.
-func (r *rules) learn(s *Series, e *expectation, p point, d int64, off, gone float32, elapsed float64) {
+func (r *rules) learn(s *Series, e *expectation, p point, d int64, off float32, changed bool, elapsed float64) {
 	if r.alarm != None && r.alarm != Spike {
 		return
 	}
 	size := abs(off - r.drift*float32(e.spread)) // a slow drift is no scatter
-	if r.seen > spikeAfter {
+	if r.seen > day {
 		size = min(size, clip*float32(e.spread))
 	}
 	n := max(1, float32(r.seen/unit))
@@ -552,14 +559,14 @@ func (r *rules) learn(s *Series, e *expectation, p point, d int64, off, gone flo
 		r.ofDay += slow * (float32(math.Abs(p.x-e.ofDay)) - r.ofDay)
 		r.ofWeek += slow * (float32(math.Abs(p.x-e.ofWeek)) - r.ofWeek)
 	}
-	if r.seen < spikeAfter {
+	if r.seen < day || !changed {
 		return // the spread must be known before deviations can be measured in it
 	}
 	wide := r.wide
 	if r.seen > levelAfter/2 {
 		wide = min(wide, 4*r.wideUsual)
 	}
-	n = max(1, float32((r.seen-spikeAfter)/unit))
+	n = max(1, float32((r.seen-day)/unit))
 	r.wideUsual += max(float32(elapsed/(7*day)), min(1, s.weight/n)) * (wide - r.wideUsual)
 }
 

@@ -246,7 +246,7 @@ func (s *Set) Forecast(k Key, t int64) (v Verdict, ok bool) {
 func (s *Series) Forecast(c *Clock, t int64) (v Verdict, ok bool) {
 	at := c.local(floor(t, 1e9))
 	e := s.expect(at)
-	if !e.known || float64(s.rules.seen) < spikeAfter {
+	if !e.known || s.rules.seen < day {
 		return v, false
 	}
 	v.Expected, v.Known = e.mean+s.base, true

@@ -159,6 +159,7 @@ func (r *rules) code(c *code) {
 			c.list(p.high[j][:])
 		}
 		c.u8(&p.days)
+		c.u8(&p.closed)
 	}
 	c.u8(&r.dayNow)
 	for i := range r.cells {

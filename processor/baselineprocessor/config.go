@@ -42,13 +42,15 @@ type MetricsConfig struct {
 	Timezone string `mapstructure:"timezone"`
 	// Bands adds a metric with what is expected beside each one that is learned.
 	Bands bool `mapstructure:"bands"`
+	// Traffic learns how much each device and application sends, where flows are judged.
+	Traffic bool `mapstructure:"traffic"`
 }
 
 func createDefaultConfig() component.Config {
 	s := series.NewDefaultConfig()
 	return &Config{
 		MaxDevices: baseline.NewDefaultConfig().MaxDevices, SaveInterval: time.Minute,
-		Metrics: MetricsConfig{MaxSeries: s.MaxSeries, ForgetAfter: s.Forget, Timezone: "UTC"},
+		Metrics: MetricsConfig{MaxSeries: s.MaxSeries, ForgetAfter: s.Forget, Timezone: "UTC", Traffic: true},
 	}
 }
 

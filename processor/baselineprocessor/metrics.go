@@ -56,16 +56,17 @@ func newMetrics(set processor.Settings, cfg *Config, next consumer.Metrics) (*me
 		return nil, err
 	}
 	p := &metricsBaseline{cfg: cfg, set: set, next: next, telemetry: t, series: series.New(cfg.Metrics.series()), learned: map[string]bool{}}
-	return p, observeSeries(t, &p.mu, p.series, func() uint64 { return p.noValue })
+	return p, observeSeries(t, "metrics", &p.mu, p.series, func() uint64 { return p.noValue })
 }
 
 // observeSeries registers what is told of a set of series.
-func observeSeries(t *metadata.TelemetryBuilder, mu *sync.Mutex, s *series.Set, noValue func() uint64) error {
+func observeSeries(t *metadata.TelemetryBuilder, of string, mu *sync.Mutex, s *series.Set, noValue func() uint64) error {
+	from := attribute.String("learned_from", of)
 	watch := func(get func() uint64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
 			mu.Lock()
 			defer mu.Unlock()
-			o.Observe(int64(get()))
+			o.Observe(int64(get()), metric.WithAttributes(from))
 			return nil
 		}
 	}
@@ -76,9 +77,9 @@ func observeSeries(t *metadata.TelemetryBuilder, mu *sync.Mutex, s *series.Set, 
 			mu.Lock()
 			defer mu.Unlock()
 			for _, out := range series.Outcomes() {
-				o.Observe(int64(s.Points[out]), metric.WithAttributes(attribute.String("outcome", out.String())))
+				o.Observe(int64(s.Points[out]), metric.WithAttributes(from, attribute.String("outcome", out.String())))
 			}
-			o.Observe(int64(noValue()), metric.WithAttributes(attribute.String("outcome", "no_value")))
+			o.Observe(int64(noValue()), metric.WithAttributes(from, attribute.String("outcome", "no_value")))
 			return nil
 		}),
 	)

@@ -40,6 +40,8 @@ func startMetrics(t *testing.T, cfg *Config, h component.Host, next consumer.Met
 	return p, tel
 }
 
+var fromMetrics = attribute.NewSet(attribute.String("learned_from", "metrics"))
+
 func stamp(at int64) pcommon.Timestamp { return pcommon.Timestamp(epoch + at*1e9) }
 
 // metrics is one batch of a host, which fill makes.
@@ -131,7 +133,7 @@ func TestAMetricThatMoves(t *testing.T) {
 	assert.Contains(t, first.Summary, "hw.temperature (hw.id=7, hw.location=inlet) is 5")
 	assert.Contains(t, first.Summary, "until 01:00 UTC")
 	metadatatest.AssertEqualBaselineAnomalies(t, tel, []metricdata.DataPoint[int64]{{Value: 1, Attributes: attribute.NewSet(attribute.String("kind", "spike"))}}, metricdatatest.IgnoreTimestamp())
-	metadatatest.AssertEqualBaselineSeries(t, tel, []metricdata.DataPoint[int64]{{Value: 2}}, metricdatatest.IgnoreTimestamp())
+	metadatatest.AssertEqualBaselineSeries(t, tel, []metricdata.DataPoint[int64]{{Value: 2, Attributes: fromMetrics}}, metricdatatest.IgnoreTimestamp())
 }
 
 // points asks what became of points, without what there was none of.
@@ -260,7 +262,7 @@ func TestKindsOfMetrics(t *testing.T) {
 				require.NoError(t, p.ConsumeMetrics(t.Context(), metrics(func(ms pmetric.MetricSlice) { c.fill(ms, i) })))
 			}
 			assert.Equal(t, c.points, points(t, tel))
-			metadatatest.AssertEqualBaselineSeries(t, tel, []metricdata.DataPoint[int64]{{Value: c.series}}, metricdatatest.IgnoreTimestamp())
+			metadatatest.AssertEqualBaselineSeries(t, tel, []metricdata.DataPoint[int64]{{Value: c.series, Attributes: fromMetrics}}, metricdatatest.IgnoreTimestamp())
 			assert.Len(t, sink.AllMetrics(), 6)
 		})
 	}

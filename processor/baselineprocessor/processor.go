@@ -18,6 +18,7 @@ import (
 	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/keep"
 	"github.com/monban/monban/internal/logrecord"
+	"github.com/monban/monban/internal/traffic"
 	"github.com/monban/monban/processor/baselineprocessor/internal/metadata"
 )
 
@@ -27,16 +28,20 @@ type baselineProcessor struct {
 	next      consumer.Logs
 	telemetry *metadata.TelemetryBuilder
 
-	mu      sync.Mutex // the engine sees one batch at a time
-	engine  *baseline.Engine
-	keeper  *keep.Keeper
-	stopped bool
-	checked int64             // data time at which learning was last re-estimated
-	flow    flow.Record       // scratch
-	seen    app.Sighting      // scratch
-	device  device.Record     // scratch
-	resFrom plog.ResourceLogs // names the observer, for what has no record of its own
-	hasRes  bool
+	mu           sync.Mutex // the engine sees one batch at a time
+	engine       *baseline.Engine
+	keeper       *keep.Keeper
+	traffic      *traffic.Traffic // nil when it is not learned
+	keepsTraffic *keep.Keeper
+	found        []baseline.Observation // of traffic, in this batch
+	ahead        []traffic.Forecast
+	stopped      bool
+	checked      int64             // data time at which learning was last re-estimated
+	flow         flow.Record       // scratch
+	seen         app.Sighting      // scratch
+	device       device.Record     // scratch
+	resFrom      plog.ResourceLogs // names the observer, for what has no record of its own
+	hasRes       bool
 }
 
 func newBaseline(set processor.Settings, cfg *Config, next consumer.Logs) (*baselineProcessor, error) {
@@ -47,6 +52,12 @@ func newBaseline(set processor.Settings, cfg *Config, next consumer.Logs) (*base
 	p := &baselineProcessor{
 		cfg: cfg, set: set, next: next, telemetry: t,
 		engine: baseline.New(baseline.Config{MaxDevices: cfg.MaxDevices}),
+	}
+	if cfg.Metrics.Traffic {
+		p.traffic = traffic.New(cfg.Metrics.series())
+		if err := observeSeries(t, "flows", &p.mu, p.traffic.Series(), func() uint64 { return 0 }); err != nil {
+			return nil, err
+		}
 	}
 	watch := func(get func() int64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
@@ -70,6 +81,9 @@ func (p *baselineProcessor) Start(ctx context.Context, host component.Host) (err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keeper, err = keep.Open(ctx, host, p.cfg.Storage, component.KindProcessor, p.set.ID, p.cfg.SaveInterval, p.engine, p.set.Logger)
+	if err == nil && p.traffic != nil {
+		p.keepsTraffic, err = keep.Open(ctx, host, p.cfg.Storage, component.KindProcessor, sideID(p.set.ID, "traffic"), p.cfg.SaveInterval, p.traffic.Series(), p.set.Logger)
+	}
 	return err
 }
 
@@ -91,7 +105,11 @@ func (p *baselineProcessor) Shutdown(ctx context.Context) error {
 		}
 	}
 	p.telemetry.Shutdown()
-	return p.keeper.Close(ctx, p.engine)
+	err := p.keeper.Close(ctx, p.engine)
+	if p.traffic != nil {
+		err = errors.Join(err, p.keepsTraffic.Close(ctx, p.traffic.Series()))
+	}
+	return err
 }
 
 func (p *baselineProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
@@ -118,6 +136,9 @@ func (p *baselineProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) err
 	}
 	err := p.next.ConsumeLogs(ctx, logs)
 	p.keeper.SaveIfDue(ctx, p.engine) // only now: what is saved as told must have been told
+	if p.traffic != nil {
+		p.keepsTraffic.SaveIfDue(ctx, p.traffic.Series())
+	}
 	return err
 }
 
@@ -129,6 +150,10 @@ func (p *baselineProcessor) judge(lr plog.LogRecord) bool {
 		logrecord.Read(lr, flow.Fields, &p.flow)
 		p.flow.Complete()
 		p.engine.Flow(&p.flow)
+		if p.traffic != nil {
+			found, ahead := p.traffic.Flow(&p.flow)
+			p.found, p.ahead = append(p.found, found...), append(p.ahead, ahead...)
+		}
 		if p.flow.Anomaly.Score > 0 {
 			logrecord.Put(lr, flow.Fields, &p.flow, "anomaly.score", "anomaly.reasons")
 			return true
@@ -166,13 +191,15 @@ func (p *baselineProcessor) judge(lr plog.LogRecord) bool {
 // whose learning has ended.
 func (p *baselineProcessor) tell(now int64, logs plog.Logs) {
 	const often = 10e9
-	found := p.engine.Tick(now)
+	found := append(p.engine.Tick(now), p.found...)
+	ahead := p.ahead
+	p.found, p.ahead = nil, nil
 	var changed []baseline.Status
 	if now-p.checked >= often || now < p.checked {
 		p.checked = now
 		changed = p.engine.Learned()
 	}
-	if len(found)+len(changed) == 0 {
+	if len(found)+len(changed)+len(ahead) == 0 {
 		return
 	}
 	out, records := p.batch()
@@ -181,6 +208,9 @@ func (p *baselineProcessor) tell(now int64, logs plog.Logs) {
 	}
 	for i := range changed {
 		logrecord.Append(records, baseline.Statuses, changed[i].Time, &changed[i])
+	}
+	for i := range ahead {
+		logrecord.Append(records, traffic.Forecasts, ahead[i].Time, &ahead[i])
 	}
 	out.ResourceLogs().MoveAndAppendTo(logs.ResourceLogs())
 }

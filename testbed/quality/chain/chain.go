@@ -15,7 +15,9 @@ import (
 	"github.com/monban/monban/internal/flow"
 	"github.com/monban/monban/internal/oui"
 	"github.com/monban/monban/internal/packet"
+	"github.com/monban/monban/internal/series"
 	"github.com/monban/monban/internal/threat"
+	"github.com/monban/monban/internal/traffic"
 )
 
 // Chain is one site. What it learned stays over several calls of Read.
@@ -24,6 +26,7 @@ type Chain struct {
 	Devices  *device.Inventory
 	Baseline *baseline.Engine
 	Threat   *threat.Engine
+	Traffic  *traffic.Traffic
 
 	Reports map[string]threat.Report // latest revision of each
 	First   map[string]threat.Report // first revision of each
@@ -40,7 +43,7 @@ type Chain struct {
 func New(home ...netip.Prefix) *Chain {
 	return &Chain{
 		Home: home, Devices: device.NewInventory(device.Config{Home: home, Vendor: oui.Vendor}),
-		Baseline: baseline.New(baseline.NewDefaultConfig()), Threat: threat.New(),
+		Baseline: baseline.New(baseline.NewDefaultConfig()), Threat: threat.New(), Traffic: traffic.New(series.NewDefaultConfig()),
 		Reports: map[string]threat.Report{}, First: map[string]threat.Report{}, Unusual: map[string]int{},
 	}
 }
@@ -96,6 +99,11 @@ func (c *Chain) flow(r *flow.Record) {
 	}
 	c.Baseline.Flow(r)
 	c.count(&r.Anomaly)
+	found, _ := c.Traffic.Flow(r)
+	for _, o := range found {
+		c.count(&o.Anomaly)
+		c.Threat.Event(o.Time, &o.Anomaly)
+	}
 	if r.Anomaly.Score > 0 {
 		c.Threat.Flow(r)
 	}
@@ -152,7 +160,7 @@ func (c *Chain) count(a *event.Anomaly) {
 // through its saved form, all else is gone.
 func (c *Chain) Restart() error {
 	next := New(c.Home...)
-	for _, x := range []struct{ from, to state }{{c.Devices, next.Devices}, {c.Baseline, next.Baseline}, {c.Threat, next.Threat}} {
+	for _, x := range []struct{ from, to state }{{c.Devices, next.Devices}, {c.Baseline, next.Baseline}, {c.Threat, next.Threat}, {c.Traffic.Series(), next.Traffic.Series()}} {
 		data, err := x.from.Snapshot()
 		if err != nil {
 			return err
@@ -161,7 +169,7 @@ func (c *Chain) Restart() error {
 			return err
 		}
 	}
-	c.Devices, c.Baseline, c.Threat = next.Devices, next.Baseline, next.Threat
+	c.Devices, c.Baseline, c.Threat, c.Traffic = next.Devices, next.Baseline, next.Threat, next.Traffic
 	return nil
 }
 
