@@ -550,7 +550,9 @@ func (r *rules) learn(s *Series, e *expectation, p point, d int64, off float32, 
 	}
 	n := max(1, float32(r.seen/unit))
 	all := max(float32(elapsed/(3*day)), min(1, s.weight/n))
-	r.spread[d] += max(s.dayStep, 1/float32(max(1, s.count[d]))) * (size - r.spread[d])
+	if changed || s.count[d] < 100 { // weekends without work say nothing of how days with it scatter
+		r.spread[d] += max(s.dayStep, 1/float32(max(1, s.count[d]))) * (size - r.spread[d])
+	}
 	r.spreadAll += all * (size - r.spreadAll)
 	r.steps += all * (float32(math.Abs(p.x-e.step)) - r.steps)
 	r.smooth += all * (float32(math.Abs(p.x-e.smooth)) - r.smooth)

@@ -99,9 +99,10 @@ func (s *Series) derive() {
 	s.resting = float32(math.Exp2(-w / rest))
 }
 
-// Outcomes of a point.
+// Outcome is what became of a point.
 type Outcome uint8
 
+// What becomes of points.
 const (
 	Learned    Outcome = iota
 	NotANumber         // NaN, infinite or beyond 1e35: nothing is learned

@@ -33,8 +33,8 @@ var awkward = []awkwardSeries{
 		return curve(at) + r.NormFloat64()/math.Sqrt((sq(r.NormFloat64())+sq(r.NormFloat64())+sq(r.NormFloat64()))/3)
 	}},
 	{"counts of few", func(r *rand.Rand, _ *[4]float64, at, _ int64) float64 {
-		l, k, p := math.Exp(-curve(at)/15), 0.0, 1.0
-		for p = r.Float64(); p > l; p *= r.Float64() {
+		l, k := math.Exp(-curve(at)/15), 0.0
+		for p := r.Float64(); p > l; p *= r.Float64() {
 			k++
 		}
 		return k

@@ -90,7 +90,6 @@ var rates = []struct {
 // weeks that were benign.
 type scenario struct {
 	name     string
-	at       int64 // second of the day
 	days     int64
 	value    func(mean, noise, since, last float64, calm func(int64) float64) float64
 	kinds    []series.Kind // that name it right, as the alarm stands at the end
