@@ -39,6 +39,7 @@ var kinds = map[string]Kind{
 	"device.baseline":    {"state", []string{"host"}, []string{"info"}, "device_baseline"},
 	"device.observation": {"event", []string{"host"}, []string{"info"}, "device_observation"},
 	"host.posture":       {"event", []string{"host"}, []string{"change"}, "host_posture"},
+	"traffic.forecast":   {"metric", []string{"network"}, []string{"info"}, "traffic_forecast"},
 	"threat.report":      {"alert", []string{"intrusion_detection", "network"}, []string{"info"}, "threat_report"},
 }
 
