@@ -123,7 +123,7 @@ func NewSearch(ctx context.Context, name string, o SearchOptions) (*Search, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Search{Process: &Process{Name: o.Version, wait: 2 * time.Minute, group: true}, Password: o.Password, dir: dir}
+	s := &Search{Process: &Process{Name: o.Version, wait: 5 * time.Minute, group: true}, Password: o.Password, dir: dir}
 	if s.Log, err = LogFile(name + "-" + o.Version); err != nil {
 		return s, err
 	}
