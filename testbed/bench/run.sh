@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 export CGO_ENABLED=0
 
 go test -run '^$' -bench . -benchtime 1s ./internal/packet ./internal/flow ./internal/app \
-	./internal/logrecord ./receiver/packetflowreceiver ./processor/deviceprocessor ./internal/flatjson ./internal/threshold ./internal/watch ./testbed/recordpath
+	./internal/logrecord ./receiver/packetflowreceiver ./processor/deviceprocessor ./internal/flatjson ./internal/threshold ./internal/series ./internal/watch ./testbed/recordpath
 
 compare=${MONBAN_BENCH:-../shared/bench/run.py}
 if [ ! -f "$compare" ]; then
