@@ -37,8 +37,7 @@ func TestHost(t *testing.T) {
 		}
 		await() { for i in $(seq 600); do grep -qs "$1" "$out/$2" && return; sleep 0.1; done; echo "no $1 in $2" >&2; exit 1; }
 		start
-		await '"present"' posture.ndjson
-		sleep 1
+		await '"listener".*"present"' posture.ndjson
 		useradd --no-create-home ghost
 		echo 'ghost ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ghost 2>/dev/null || { mkdir -p /etc/sudoers.d; echo 'ghost ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ghost; }
 		echo '# changed' >>/etc/hosts

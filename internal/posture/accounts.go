@@ -183,8 +183,14 @@ func (w *Watcher) readKeys() (facts, error) {
 			if os.IsNotExist(err) {
 				continue
 			}
-			if err != nil {
-				return nil, fmt.Errorf("reading keys: %w", err)
+			if err != nil { // of another user: they are as they were, as far as we know
+				w.Faults.Note(err)
+				for key, rest := range w.known[SSHKey] {
+					if strings.HasPrefix(key, a.name+": ") {
+						out[key] = rest
+					}
+				}
+				continue
 			}
 			w.notify.add(filepath.Dir(file), SSHKey, &w.Faults) // of homes made since the start, too
 			for key, rest := range parseKeys(data) {

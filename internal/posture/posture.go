@@ -157,7 +157,7 @@ func Definitions() []Definition {
 		{EvidenceOf(USBStorage), "Storage on USB was mounted"},
 		{EvidenceOf(Firewall), "The host's firewall has no rules any more"},
 		{EvidenceOf(Unit), "A unit that starts programs became writable for everyone"},
-		{EvidenceOf(File), "A file that is watched was changed or removed"},
+		{EvidenceOf(File), "A file that is watched was changed, added or removed"},
 		{EvidenceOf(Login), "Log-ins to the host fail one after the other"},
 	}
 }

@@ -61,7 +61,6 @@ type probe struct {
 	paths  []string      // directories whose changes make it due
 	settle time.Duration // from the first look on, for what starts with us
 	due    time.Time
-	tried  bool // it was read once, or can't be
 }
 
 // Watcher looks at a host. It is not safe for concurrent use.
@@ -96,11 +95,6 @@ func New(h *host.Host, cfg Config) (*Watcher, error) {
 		return nil, err
 	}
 	w.probes = slices.DeleteFunc(w.probes, func(p *probe) bool { return slices.Contains(cfg.Off, p.kind) })
-	for _, p := range w.probes {
-		for _, dir := range p.paths {
-			w.notify.add(dir, p.kind, &w.Faults)
-		}
-	}
 	return w, nil
 }
 
@@ -139,23 +133,22 @@ func (w *Watcher) Close() {
 func (w *Watcher) Look(now time.Time) []Record {
 	var out []Record
 	touched := w.notify.take()
-	complete := true
 	for _, p := range w.probes {
 		if !w.begun && p.settle > 0 {
 			p.due = now.Add(p.settle)
 		}
 		if now.Before(p.due) && !touched[p.kind] {
-			complete = complete && p.tried
 			continue
 		}
 		p.due = now.Add(p.every)
+		for _, dir := range p.paths { // one may have been made, or made anew
+			w.notify.add(dir, p.kind, &w.Faults)
+		}
 		found, err := p.read()
 		if errors.Is(err, errLater) {
 			p.due = now // as soon as there is something
-			complete = complete && p.tried
 			continue
 		}
-		p.tried = true
 		if err != nil { // what can't be read has not changed
 			w.Faults.Note(err)
 			continue
@@ -164,12 +157,15 @@ func (w *Watcher) Look(now time.Time) []Record {
 	}
 	w.begun = true
 	out = append(out, w.failures(now)...)
-	if w.listed.IsZero() && !complete {
-		return out // the first list waits for all to be read once
+	if w.listed.IsZero() {
+		w.listed = now // each kind was told when it was first read
+		return out
 	}
 	if now.Sub(w.listed) >= w.cfg.ListEvery || now.Before(w.listed.Add(-time.Hour)) {
 		w.listed = now
-		out = append(out, w.list(now)...)
+		for _, kind := range slices.Sorted(maps.Keys(w.known)) {
+			out = append(out, w.list(now, kind)...)
+		}
 	}
 	return out
 }
@@ -207,7 +203,7 @@ func (w *Watcher) compare(now time.Time, kind Kind, found facts) (out []Record) 
 	w.known[kind] = found
 	defer delete(w.restored, kind)
 	if !before {
-		return nil
+		return w.list(now, kind)
 	}
 	sticky := kind == Listener || kind == Module
 	for subject, is := range found {
@@ -321,17 +317,15 @@ func seen(r Record) string {
 	return text
 }
 
-// list tells all that is known.
-func (w *Watcher) list(now time.Time) (out []Record) {
-	for _, kind := range slices.Sorted(maps.Keys(w.known)) {
-		for _, subject := range slices.Sorted(maps.Keys(w.known[kind])) {
-			if strings.HasPrefix(w.known[kind][subject], gone) {
-				continue
-			}
-			m := meanings[kind]
-			out = append(out, Record{Time: now.UnixNano(), Kind: kind, Change: Present, Subject: subject, Is: w.known[kind][subject],
-				Why: m.why, Technique: m.technique, Severity: Info, Device: w.cfg.Device})
+// list tells all that is known of a kind.
+func (w *Watcher) list(now time.Time, kind Kind) (out []Record) {
+	m := meanings[kind]
+	for _, subject := range slices.Sorted(maps.Keys(w.known[kind])) {
+		if strings.HasPrefix(w.known[kind][subject], gone) {
+			continue
 		}
+		out = append(out, Record{Time: now.UnixNano(), Kind: kind, Change: Present, Subject: subject, Is: w.known[kind][subject],
+			Why: m.why, Technique: m.technique, Severity: Info, Device: w.cfg.Device})
 	}
 	return out
 }
@@ -391,6 +385,7 @@ func (w *Watcher) Restore(data []byte) error {
 	if w.known == nil {
 		w.known = map[Kind]facts{}
 	}
+	maps.DeleteFunc(w.known, func(k Kind, _ facts) bool { return slices.Contains(w.cfg.Off, k) })
 	for kind, found := range w.known {
 		if found == nil {
 			w.known[kind] = facts{}

@@ -272,6 +272,23 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// TestUnreadableKeys has one user's keys unreadable, as they are without root: those stay, and others' are watched.
+func TestUnreadableKeys(t *testing.T) {
+	f := plant(t)
+	w := f.watch()
+	look(t, w, t0)
+	ada := filepath.Join(f.root, "home/ada/.ssh/authorized_keys")
+	if err := os.Remove(ada); err != nil {
+		t.Fatal(err)
+	}
+	f.write("home/ada/.ssh/authorized_keys/x", "a directory is no list of keys")
+	f.write("root/.ssh/authorized_keys", "ssh-rsa AAAA eve\n")
+	expect(t, look2(w, t0.Add(time.Minute)), `ssh_key added root: ssh-rsa SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw: "" → "eve" error host_ssh_key`)
+	if w.Faults.Count(host.Malformed) == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
 func look2(w *Watcher, now time.Time) []Record {
 	for _, p := range w.probes {
 		p.due = time.Time{}

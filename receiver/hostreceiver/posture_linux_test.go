@@ -67,7 +67,7 @@ func TestPosture(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 	require.NoError(t, r.Shutdown(t.Context()), "twice")
 	got := records(sink.AllLogs())
-	assert.Equal(t, "group present sudo, user present root, user added eve", say(got[0])+", "+say(got[1])+", "+say(got[2]))
+	assert.Equal(t, "user present root, group present sudo, user added eve", say(got[0])+", "+say(got[1])+", "+say(got[2]))
 	assert.Equal(t, "dev-1", got[2].Anomaly.Reasons[0].Device)
 	assert.Equal(t, "host_user", got[2].Anomaly.Reasons[0].Kind)
 	name, _ := sink.AllLogs()[0].ResourceLogs().At(0).Resource().Attributes().Get("host.name")
