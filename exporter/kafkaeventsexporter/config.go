@@ -140,8 +140,8 @@ func (c *Config) Validate() error {
 	if !slices.Contains(kafka.Compressions, c.Compression) {
 		add("compression must be one of %s, not %q", strings.Join(kafka.Compressions, ", "), c.Compression)
 	}
-	if c.MaxMessageBytes < 1024 || c.MaxMessageBytes > 1<<30 {
-		add("max_message_bytes must be between 1024 and 1073741824, not %d", c.MaxMessageBytes)
+	if c.MaxMessageBytes < 16384 || c.MaxMessageBytes > 1<<30 {
+		add("max_message_bytes must be between 16384 and 1073741824, not %d", c.MaxMessageBytes)
 	}
 	if c.ShutdownGrace < 0 {
 		add("shutdown_grace can't be negative")

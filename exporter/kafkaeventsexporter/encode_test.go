@@ -184,7 +184,7 @@ func TestValidate(t *testing.T) {
 		"mechanism":    {func(c *Config) { c.SASL.Mechanism = "NTLM" }, `not "NTLM"`},
 		"no user":      {func(c *Config) { c.SASL.Mechanism = "PLAIN" }, "username must be set"},
 		"no mechanism": {func(c *Config) { c.SASL.Username = "x" }, "do nothing without"},
-		"size":         {func(c *Config) { c.MaxMessageBytes = 5 }, "between 1024"},
+		"size":         {func(c *Config) { c.MaxMessageBytes = 5 }, "between 16384"},
 		"consumers":    {func(c *Config) { c.TransactionalID = "x"; c.QueueConfig.Get().NumConsumers = 2 }, "num_consumers must be 1"},
 	} {
 		t.Run(name, func(t *testing.T) {

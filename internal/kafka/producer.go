@@ -198,7 +198,11 @@ func (p *Producer) connected(ctx context.Context) (*kgo.Client, error) {
 func (p *Producer) learnLimits(ctx context.Context, client *kgo.Client) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	all, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, p.topics...)
+	topics := p.topics
+	if p.cfg.TransactionalID != "" {
+		topics = append(slices.Clone(topics), p.cfg.MarkTopic)
+	}
+	all, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return
 	}

@@ -118,7 +118,7 @@ func (p *Producer) tryTransact(ctx context.Context, messages []Message, skip map
 		for i, r := range refused {
 			switch {
 			case r.Index >= len(todo):
-				return nil, nil, fmt.Errorf("topic %s must take messages of %d bytes: %w", p.cfg.MarkTopic, 8*maxMarks, r.Err)
+				return nil, nil, fmt.Errorf("topic %s must take messages of %d bytes: %w", p.cfg.MarkTopic, 8*p.roomForMarks(), r.Err)
 			case at != nil:
 				refused[i].Index = at[r.Index]
 			}
@@ -157,6 +157,12 @@ func (p *Producer) known(marks []uint64) bool {
 	return len(marks) > 0
 }
 
+// roomForMarks is how many marks a message may have.
+func (p *Producer) roomForMarks() int {
+	const rest = 1024 // its key, and what Kafka adds
+	return max(1, min(maxMarks, (int(p.limit(p.cfg.MarkTopic))-rest)/8))
+}
+
 // encodeMarks makes the messages that carry the marks: what this id brings now and, with its first
 // transaction, what it had brought before, as a queue may hand that out again much later.
 func (p *Producer) encodeMarks(messages []Message) (out []Message) {
@@ -165,10 +171,10 @@ func (p *Producer) encodeMarks(messages []Message) (out []Message) {
 		out = append(out, Message{Topic: p.cfg.MarkTopic, Key: []byte(p.cfg.TransactionalID + "/" + name), Value: value})
 		value = nil
 	}
-	parts := 0
+	parts, room := 0, p.roomForMarks()
 	for _, m := range messages {
 		for _, mark := range m.Marks {
-			if value = binary.BigEndian.AppendUint64(value, mark); len(value) == 8*maxMarks {
+			if value = binary.BigEndian.AppendUint64(value, mark); len(value) >= 8*room {
 				add(strconv.Itoa(parts))
 				parts++
 			}
@@ -178,7 +184,7 @@ func (p *Producer) encodeMarks(messages []Message) (out []Message) {
 		add(strconv.Itoa(parts))
 	}
 	if len(p.carry) > 0 {
-		for _, mark := range p.carry {
+		for _, mark := range p.carry[max(0, len(p.carry)-room):] { // the newest, if not all fit
 			value = binary.BigEndian.AppendUint64(value, mark)
 		}
 		add(before)
