@@ -31,6 +31,14 @@ import (
 // long tells whether the long form was asked for.
 func long() bool { return os.Getenv("MONBAN_LONG") == "1" }
 
+// kills is how often a process is killed at random; MONBAN_KILLS says another number.
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("MONBAN_KILLS")); err == nil {
+		return n
+	}
+	return pick(3, 25)
+}
+
 // pick gives the one or the other.
 func pick[T any](short, long_ T) T {
 	if long() {

@@ -261,7 +261,7 @@ func killedAtRandom(t *testing.T, k *servers.Kafka, m *monban, topics string) ou
 	f := newFeed(m)
 	repeated := 0.0
 	f.during(func() {
-		for i := range pick(3, 25) {
+		for i := range kills() {
 			away := i%2 == 1
 			if away {
 				must(t, k.Brokers[0].Kill())
@@ -390,7 +390,7 @@ service: {extensions: [file_storage], telemetry: {metrics: {level: none, readers
 			m := start(t, nil, config)
 			f := newFeed(m)
 			f.during(func() {
-				for i := range pick(3, 25) {
+				for i := range kills() {
 					away := i%2 == 1
 					if away {
 						must(t, k.Brokers[0].Kill())
