@@ -282,6 +282,43 @@ func killedAtRandom(t *testing.T, k *servers.Kafka, m *monban, topics string) ou
 	return o
 }
 
+// TestKilledInFlight kills our process when the broker has a batch that it has not answered: it is
+// written after the kill, and the queue hands it out again.
+func TestKilledInFlight(t *testing.T) {
+	k := oneBroker(t)
+	inFlight := func(t *testing.T, topics string, more ...string) outcome {
+		m := shipped(t, k, topics, more...)
+		f := newFeed(m, "network.flow")
+		f.once()
+		once(t, compare(t, k, time.Minute, topicsOf(topics), f)) // the connection is there
+		for range 5 {
+			must(t, k.Brokers[0].Pause())
+			for range 5 {
+				f.once()
+			}
+			time.Sleep(time.Second)
+			m.kill()
+			must(t, k.Brokers[0].Resume())
+			time.Sleep(time.Second)
+			m.launch()
+			o := compare(t, k, time.Minute, topicsOf(topics), f)
+			if o.lost > 0 {
+				t.Fatal(o)
+			}
+		}
+		return compare(t, k, time.Minute, topicsOf(topics), f)
+	}
+	t.Run("transactions", func(t *testing.T) {
+		once(t, inFlight(t, "inflight"))
+	})
+	t.Run("without", func(t *testing.T) {
+		if !long() {
+			t.Skip("a measure: MONBAN_LONG=1")
+		}
+		t.Log(inFlight(t, "inflightplain", `yaml:{exporters: {kafka_events/flows: {transactional_id: ""}, kafka_events/events: {transactional_id: ""}, kafka_events/reports: {transactional_id: ""}}}`))
+	})
+}
+
 // TestTwoInstances has two of ours write to the same topics.
 func TestTwoInstances(t *testing.T) {
 	k := oneBroker(t)

@@ -48,7 +48,7 @@ func TestMessages(t *testing.T) {
 		}
 		t.Logf("topic %s, partition %d, key %s\n%s\n%s", r.Topic, r.Partition, r.Key, strings.Join(headers, ", "), r.Value)
 	}
-	for _, kind := range []string{"flows", "sightings", "devices", "observations", "reports", "capture"} {
+	for _, kind := range []string{"flows", "sightings", "devices", "baselines", "reports", "capture"} {
 		if !shown["demo."+kind] {
 			t.Errorf("there are no %s", kind)
 		}
