@@ -26,7 +26,8 @@ const (
 
 // Config says where events go and how.
 type Config struct {
-	// Brokers are some of the cluster's, as host:port; the others are learned from them.
+	// Brokers are some of the cluster's, as host:port, several to an item with commas between; the
+	// others are learned from them.
 	Brokers []string `mapstructure:"brokers"`
 
 	// ClientID names this program to the brokers.
@@ -107,6 +108,11 @@ func (c *Config) Validate() error {
 	if len(c.Brokers) == 0 {
 		add("brokers must name at least one broker, as host:9092")
 	}
+	for _, b := range c.brokers() {
+		if b == "" || strings.ContainsAny(b, " \t\"'/") {
+			add("brokers: %q is no host:port", b)
+		}
+	}
 	switch c.SASL.Mechanism {
 	case "":
 		if c.SASL.Username != "" || c.SASL.Password != "" {
@@ -155,6 +161,16 @@ func (c *Config) Validate() error {
 		add("sending_queue::num_consumers must be 1 with transactional_id: one transaction at a time")
 	}
 	return errors.Join(errs...)
+}
+
+// brokers are those of all items.
+func (c *Config) brokers() (all []string) {
+	for _, item := range c.Brokers {
+		for b := range strings.SplitSeq(item, ",") {
+			all = append(all, strings.TrimSpace(b))
+		}
+	}
+	return all
 }
 
 // topic is where an event goes; file is its name in the plural.

@@ -141,6 +141,7 @@ type group struct {
 
 func (e *encoder) encodeOTLP(ld plog.Logs, known func(mark uint64) bool) (b batch, err error) {
 	b.known = map[string]int{}
+	marked := e.cfg.TransactionalID != "" // nobody asks for them else
 	type place struct{ kind, key string }
 	groups := map[place]*group{}
 	var order []*group
@@ -151,11 +152,13 @@ func (e *encoder) encodeOTLP(ld plog.Logs, known func(mark uint64) bool) (b batc
 			clear(groups)
 			for _, lr := range sl.LogRecords().All() {
 				kind := e.kind(lr)
-				e.line = e.json.AppendRecord(e.line[:0], lr)
-				mark := xxhash.Sum64(e.line[:len(e.line)-1])
-				if known(mark) {
-					b.known[kind]++
-					continue
+				var mark uint64
+				if marked {
+					e.line = e.json.AppendRecord(e.line[:0], lr)
+					if mark = xxhash.Sum64(e.line[:len(e.line)-1]); known(mark) {
+						b.known[kind]++
+						continue
+					}
 				}
 				key := e.key(resource, lr)
 				at := place{kind, string(key)}
@@ -165,7 +168,9 @@ func (e *encoder) encodeOTLP(ld plog.Logs, known func(mark uint64) bool) (b batc
 					groups[at], order = g, append(order, g)
 				}
 				g.records = append(g.records, lr)
-				g.marks = append(g.marks, mark)
+				if marked {
+					g.marks = append(g.marks, mark)
+				}
 			}
 		}
 	}
@@ -193,10 +198,11 @@ func (e *encoder) add(b *batch, g *group, records []plog.LogRecord, marks []uint
 	}
 	const room = 512 // for key, headers and what Kafka adds
 	if n := len(records); n > 1 && e.proto.LogsSize(ld) > e.cfg.MaxMessageBytes-room {
-		if err := e.add(b, g, records[:n/2], marks[:n/2]); err != nil {
+		half := min(n/2, len(marks)) // there may be none
+		if err := e.add(b, g, records[:n/2], marks[:half]); err != nil {
 			return err
 		}
-		return e.add(b, g, records[n/2:], marks[n/2:])
+		return e.add(b, g, records[n/2:], marks[half:])
 	}
 	value, err := e.proto.MarshalLogs(ld)
 	if err != nil {

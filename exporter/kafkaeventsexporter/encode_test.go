@@ -47,7 +47,9 @@ func nothing(uint64) bool { return false }
 // TestKnown leaves out what is there already, in whatever batch it comes.
 func TestKnown(t *testing.T) {
 	for _, encoding := range []string{encodingJSON, encodingOTLP} {
-		e := newEncoder(testConfig(encoding))
+		cfg := testConfig(encoding)
+		cfg.TransactionalID = "x"
+		e := newEncoder(cfg)
 		all, err := e.encode(site(), nothing)
 		if err != nil {
 			t.Fatal(err)
@@ -107,6 +109,7 @@ func TestJSON(t *testing.T) {
 
 func TestOTLP(t *testing.T) {
 	cfg := testConfig(encodingOTLP)
+	cfg.TransactionalID = "x"
 	b, err := newEncoder(cfg).encode(site(), nothing)
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +179,7 @@ func TestValidate(t *testing.T) {
 		want   string
 	}{
 		"brokers":      {func(c *Config) { c.Brokers = nil }, "at least one broker"},
+		"broker":       {func(c *Config) { c.Brokers = []string{"a:9092,b c:9092"} }, `"b c:9092" is no host:port`},
 		"encoding":     {func(c *Config) { c.Encoding = "xml" }, `not "xml"`},
 		"compression":  {func(c *Config) { c.Compression = "zip" }, "one of zstd"},
 		"event":        {func(c *Config) { c.Topics = map[string]string{"network.flaw": "x"} }, "there is no event"},

@@ -59,7 +59,7 @@ func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafk
 
 func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
 	cfg := kafka.Config{
-		Brokers: e.cfg.Brokers, ClientID: e.cfg.ClientID,
+		Brokers: e.cfg.brokers(), ClientID: e.cfg.ClientID,
 		Mechanism: e.cfg.SASL.Mechanism, Username: e.cfg.SASL.Username, Password: string(e.cfg.SASL.Password),
 		Compression: e.cfg.Compression, MaxMessageBytes: e.cfg.MaxMessageBytes,
 		TransactionalID: e.cfg.TransactionalID, MarkTopic: e.cfg.TopicPrefix + "marks",

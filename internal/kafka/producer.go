@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -256,31 +257,38 @@ func (p *Producer) create(ctx context.Context, client *kgo.Client) error {
 
 // produce sends the messages and waits for all of them, or until ctx is over.
 func produce(ctx context.Context, client *kgo.Client, messages []Message) (refused []Refusal, err error) {
-	type outcome struct {
-		index int
-		err   error
+	if len(messages) == 0 {
+		return nil, nil
 	}
 	// Everything that callbacks touch is of this call alone, as they may come after it has returned.
-	outcomes := make(chan outcome, len(messages))
+	outcomes := make([]error, len(messages))
 	records := make([]kgo.Record, len(messages))
+	done := make(chan struct{})
+	var left atomic.Int64
+	left.Store(int64(len(messages)))
 	for i := range messages {
 		m := &messages[i]
 		records[i] = kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: m.Headers}
-		client.Produce(ctx, &records[i], func(_ *kgo.Record, err error) { outcomes <- outcome{i, err} })
+		client.Produce(ctx, &records[i], func(_ *kgo.Record, err error) {
+			outcomes[i] = err
+			if left.Add(-1) == 0 {
+				close(done)
+			}
+		})
 	}
 	go func() { _ = client.Flush(ctx) }() // these are all that there is: send them in batches as large as can be
-	for range messages {
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case o := <-outcomes:
-			switch {
-			case o.err == nil:
-			case hopeless(o.err):
-				refused = append(refused, Refusal{o.index, o.err})
-			case err == nil:
-				err = explain(messages[o.index].Topic, o.err)
-			}
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-done:
+	}
+	for i, o := range outcomes {
+		switch {
+		case o == nil:
+		case hopeless(o):
+			refused = append(refused, Refusal{i, o})
+		case err == nil:
+			err = explain(messages[i].Topic, o)
 		}
 	}
 	return refused, err

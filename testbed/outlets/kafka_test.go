@@ -65,7 +65,7 @@ service: {telemetry: {metrics: {level: normal, readers: [{pull: {exporter: {prom
 		config = withoutTopics(t, config)
 	}
 	configs := append([]string{config, override}, more...)
-	return start(t, []string{"KAFKA_BROKERS=" + strings.Join(k.Addrs, `","`), "MONBAN_INSTANCE=" + topics}, configs...)
+	return start(t, []string{"KAFKA_BROKERS=" + strings.Join(k.Addrs, ","), "MONBAN_INSTANCE=" + topics}, configs...)
 }
 
 // withoutTopics is the configuration for where an administrator makes the topics.
