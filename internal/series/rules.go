@@ -572,6 +572,22 @@ func (r *rules) learn(s *Series, e *expectation, p point, d int64, off float32, 
 	r.wideUsual += max(float32(elapsed/(7*day)), min(1, s.weight/n)) * (wide - r.wideUsual)
 }
 
+// lone bounds what a value far out teaches the profile while it is the only one: else one reading of a
+// broken sensor is the mean of its hour for weeks. Values that stay raise the level, and are learned as they are.
+func (r *rules) lone(e *expectation, x float64) float64 {
+	const far = 30 // usual deviations
+	if !e.known || r.seen < spikeAfter || abs(r.level) > levelSigmas {
+		return x
+	}
+	return max(e.mean-far*e.spread, min(e.mean+far*e.spread, x))
+}
+
+// setBack makes t the present: what began later began now, or an alarm would last until the clock is there again.
+func (r *rules) setBack(t int64) {
+	r.since, r.calm, r.runFrom = min(r.since, t), min(r.calm, t), min(r.runFrom, t)
+	r.shiftNext = min(r.shiftNext, t+day*1e9)
+}
+
 // leave notes whether values repeated in the hour that ends.
 func (r *rules) leave() {
 	if !r.entered {

@@ -159,22 +159,24 @@ func (s *Series) Observe(c *Clock, t int64, v float64) (Verdict, Outcome) {
 				return Verdict{}, Late
 			}
 			s.early = 0
+			s.rules.setBack(t)
 		}
 	}
-	s.low, s.high = min(s.low, v), max(s.high, v)
 	at := c.local(floor(t, 1e9))
 	elapsed := max(0, float64(t-s.last)/1e9)
 	s.last = t
 
 	weekCell := int(at / hour)
 	dayCell := weekCell % 24
-	size := math.Abs(s.low) + math.Abs(s.high)
 	x := v - s.base
 	s.rules.enter(s, uint8(weekCell), t)
-	expected := s.expect(at)
+	expected := s.expect(at) // before the value can say how large values are
+	s.low, s.high = min(s.low, v), max(s.high, v)
+	size := math.Abs(s.low) + math.Abs(s.high)
 	score, strange := s.score(dayCell, 24+weekCell, x, v, size)
 	told := s.emit(score+float64(s.lnWeight), size)
 	verdict := s.rules.judge(s, &expected, point{at: at, t: t, elapsed: elapsed, x: x, strange: strange, told: told, size: size})
+	x = s.rules.lone(&expected, x)
 	s.learn(dayCell, s.dayStep, x)
 	s.learn(24+weekCell, s.weekStep, x)
 	return verdict, Learned
@@ -250,6 +252,10 @@ func (s *Series) emit(score, size float64) float64 {
 		s.top[0] = 0
 		for i := range s.views {
 			s.views[i].shrink(size)
+		}
+		// What the histogram has let go of is no measure of the rules either: one value far out would blind them for good.
+		if h := &s.views[viewValue]; h.mass >= 50 {
+			s.low, s.high = h.lo, h.hi
 		}
 	}
 	return told

@@ -304,3 +304,35 @@ func FuzzObserve(f *testing.F) {
 		}
 	})
 }
+
+// One reading of a broken sensor is told, and forgotten: a week later a shift is found as if it
+// had not come, and in between there is peace.
+func TestOneBadReading(t *testing.T) {
+	for _, bad := range []float64{0, 65535} {
+		var s Series
+		var c Clock
+		r := rand.New(rand.NewPCG(1, 2))
+		const start = int64(1767571200e9)
+		early, found := 0, false
+		for i := range 61 * 1440 {
+			at, v := start+int64(i)*60e9, 20+r.NormFloat64()
+			switch {
+			case i == 10*1440 && bad != 0:
+				v = bad
+			case i >= 60*1440:
+				v += 20
+			}
+			w, _ := s.Observe(&c, at, v)
+			if w.Phase == Began {
+				if i >= 60*1440 {
+					found = true
+				} else if i > 11*1440 {
+					early++
+				}
+			}
+		}
+		if !found || early > 1 {
+			t.Errorf("after a reading of %v: %d alarms, the shift found: %v", bad, early, found)
+		}
+	}
+}

@@ -127,9 +127,9 @@ func (e *Engine) Event(at int64, a *event.Anomaly) {
 func (e *Engine) Tick(at int64) { e.advance(at) }
 
 // advance moves the clock, also back when the data's clock was set back by more
-// than the lateness that flow timeouts explain.
+// than the lateness that flow timeouts explain. What comes without a time moves nothing.
 func (e *Engine) advance(at int64) {
-	if at > e.now || at >= 0 && at < e.now-late {
+	if at > e.now || at > 0 && at < e.now-late {
 		e.now = at
 	}
 }

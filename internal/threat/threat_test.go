@@ -570,3 +570,20 @@ func TestNonsenseMakesNoReport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What comes without a time moves nothing.
+func TestNoTime(t *testing.T) {
+	e := New()
+	const at = int64(1767571200e9)
+	ids := map[string]bool{}
+	for i := range int64(4) {
+		e.Event(at+i*60e9, &event.Anomaly{Score: 0.9, Reasons: []event.Reason{{Kind: baseline.StuckMetric, Device: "a", Subject: "m", Strength: 0.9, Expected: "x", Seen: "y"}}})
+		e.Tick(0)
+		for _, r := range e.Reports() {
+			ids[r.ID] = true
+		}
+	}
+	if len(ids) != 1 {
+		t.Errorf("%d incidents of one", len(ids))
+	}
+}

@@ -497,7 +497,10 @@ func (e *Engine) Now() int64 { return e.clock.now }
 // Tick moves the clock on when no point comes.
 func (e *Engine) Tick(now int64) {
 	if e.clock.now > 0 && now > e.clock.now {
+		woken := e.clock.woken // until a point comes: how long we were stopped only that tells
+		e.clock.woken = false
 		e.clock.hear(now)
+		e.clock.woken = woken
 	}
 	e.Check()
 }

@@ -173,17 +173,17 @@ func (t *Traffic) close(found []baseline.Observation, ahead []Forecast) ([]basel
 // tells reports whether a verdict is told. One full minute says little of traffic, which comes in bursts,
 // and one and the same value nothing: for these there is other evidence, of volume and of silence.
 func (c *count) tells(v *series.Verdict, at int64) bool {
+	if v.Phase == series.Ended { // whatever kind it turned out to be: what was told to begin is told to end
+		was := c.told
+		c.told = false
+		return was
+	}
 	switch v.Kind {
 	case series.Spike, series.Variance, series.Stuck, series.None:
 		return false
 	}
 	if v.Phase == series.Turned && !c.told {
 		v.Phase = series.Began
-	}
-	if v.Phase == series.Ended {
-		was := c.told
-		c.told = false
-		return was
 	}
 	c.told = true
 	return unusual.Says(v, at)

@@ -158,3 +158,13 @@ func TestTime(t *testing.T) {
 		t.Errorf("the clock was not followed back: %d", x.end-monday)
 	}
 }
+
+// What was told to begin is told to end, whatever it turned out to be meanwhile.
+func TestToldToEnd(t *testing.T) {
+	c := &count{}
+	for i, v := range []series.Verdict{{Kind: series.LevelShift, Phase: series.Began, Since: 1}, {Kind: series.Stuck, Phase: series.Turned, Since: 1}, {Kind: series.Stuck, Phase: series.Ended, Since: 1}} {
+		if got, want := c.tells(&v, 60e9), i != 1; got != want {
+			t.Errorf("%v %v: told %v", v.Kind, v.Phase, got)
+		}
+	}
+}

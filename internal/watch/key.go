@@ -9,6 +9,7 @@ import (
 
 	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/threshold"
+	"github.com/monban/monban/internal/unusual"
 )
 
 // keyer makes the key of the entity that a point belongs to under one rule.
@@ -41,6 +42,9 @@ func (k *keyAll) appendAll(key []byte, m pcommon.Map) []byte {
 	k.pairs = k.pairs[:0]
 	sorted := true
 	for name, v := range m.All() {
+		if unusual.IsMark(name) { // of the baseline processor, or of a threshold before: no part of who it is
+			continue
+		}
 		if n := len(k.pairs); n > 0 && k.pairs[n-1].name > name {
 			sorted = false
 		}

@@ -65,6 +65,7 @@ func (w *Watch) Logs(ctx context.Context, ld plog.Logs, give func(plog.Logs) err
 	told := plog.NewLogs()
 	w.owed.ResourceLogs().MoveAndAppendTo(told.ResourceLogs())
 	out.ResourceLogs().MoveAndAppendTo(told.ResourceLogs())
+	own := ld.ResourceLogs().Len()
 	for _, rl := range told.ResourceLogs().All() {
 		rl.CopyTo(ld.ResourceLogs().AppendEmpty())
 	}
@@ -74,6 +75,10 @@ func (w *Watch) Logs(ctx context.Context, ld plog.Logs, give func(plog.Logs) err
 	err := forward(ld)
 	if err != nil {
 		w.owe(told, err)
+		if !ld.IsReadOnly() { // who sends this very batch again must not bring what is owed, too
+			at := 0
+			ld.ResourceLogs().RemoveIf(func(plog.ResourceLogs) bool { at++; return at > own })
+		}
 	}
 	w.saved(ctx)
 	return err

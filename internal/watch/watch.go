@@ -128,6 +128,9 @@ func (w *Watch) Start(ctx context.Context, host component.Host, kind component.K
 		return err
 	}
 	w.named.since = time.Now()
+	if now := w.engine.Now(); now > 0 { // what was watched before may never speak again
+		w.heard, w.atHeard = w.named.since, now
+	}
 	w.stop = make(chan struct{})
 	w.done.Go(w.tick)
 	return nil

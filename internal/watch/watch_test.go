@@ -566,3 +566,23 @@ func TestKeysAreSorted(t *testing.T) {
 	assert.Equal(t, k.appendAll(nil, a), k.appendAll(nil, b))
 	assert.Equal(t, []string{"a=1", "m=2", "z=0"}, threshold.Names(string(k.appendAll(nil, a))))
 }
+
+// Marks of others are no part of who an entity is.
+func TestMarksAreNoEntities(t *testing.T) {
+	m := start(t, Metrics, "event", `
+rules:
+  - {name: hot, metric: temp, above: 80, for: 2m}
+`)
+	for n := range int64(6) {
+		md := gauge("temp", n*60, 90)
+		if n == 1 || n == 3 {
+			md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints().At(0).Attributes().PutStr("observation.id", string(rune('a'+n)))
+		}
+		if err := m.Metrics(t.Context(), md, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := m.engine.Entities(0); n != 1 {
+		t.Errorf("%d entities", n)
+	}
+}

@@ -3,6 +3,7 @@ package baselineprocessor
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -300,6 +301,12 @@ func (p *metricsBaseline) tell(key series.Key, part string, u unit, t int64, v *
 	}
 	s := unusual.Subject{Key: key, Metric: p.metric.Name() + part, Unit: u.of(p.metric.Unit()), Entity: logrecord.Entity(p.attributes, unusual.IsMark)}
 	o := unusual.Observe(&s, t, v)
+	if _, news := p.attributes.Get("observation.phase"); news && o.Phase == "" {
+		return // of the other part of the point, which is more than that this one goes on
+	}
+	p.attributes.RemoveIf(func(k string, _ pcommon.Value) bool { // or the point tells half of the one and half of the other
+		return strings.HasPrefix(k, "observation.") || k == "anomaly.score"
+	})
 	logrecord.PutAttributes(p.attributes, baseline.Observations, &o, unusual.Marks...)
 	if part != "" {
 		p.attributes.PutStr(unusual.Part, part)
