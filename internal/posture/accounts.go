@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -20,7 +21,10 @@ const (
 
 // readList reads a file of lines, up to a bound.
 func readList(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // nor is a device to be opened
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe put in its place must not hold us up
 	if err != nil {
 		return nil, err
 	}

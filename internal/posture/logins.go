@@ -60,7 +60,7 @@ type failure struct {
 }
 
 var (
-	failed   = regexp.MustCompile(`\bFailed (?:password|keyboard-interactive/pam) for (?:invalid user )?(\S*) from (\S+) port `)
+	failed   = regexp.MustCompile(`\bFailed (?:password|keyboard-interactive/pam) for (?:invalid user )?(.*) from (\S+) port [0-9]+`)
 	repeated = regexp.MustCompile(`\bmessage repeated ([0-9]{1,6}) times: \[`)
 	pam      = regexp.MustCompile(`\bpam_\w+\(([\w.@-]+):auth\): authentication failure;.* rhost=(\S*)(?:\s+user=(\S*))?`)
 )

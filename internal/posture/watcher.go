@@ -3,6 +3,8 @@ package posture
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -187,8 +189,9 @@ func (w *Watcher) bounded(found facts) facts {
 }
 
 func short(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
+	if len(s) > maxText { // what is cut off still tells one text from another
+		sum := sha256.Sum256([]byte(s))
+		s = s[:maxText-20] + "… " + hex.EncodeToString(sum[:8])
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
@@ -280,9 +283,17 @@ func worse(kind Kind, change, subject, was, is string) bool {
 		}
 		return change == Added || change == Changed
 	case Group:
-		return change == Added || change == Changed && len(is) >= len(was)
+		return change == Added || change == Changed && !fewer(is, was)
 	}
 	return change == Added || change == Changed
+}
+
+// fewer reports whether a group, "gid 27, members ada,eve", is as it was but for members that left.
+func fewer(is, was string) bool {
+	id, members, _ := strings.Cut(is, ", members ")
+	wasID, before, _ := strings.Cut(was, ", members ")
+	had := strings.Split(before, ",")
+	return id == wasID && !slices.ContainsFunc(strings.Split(members, ","), func(m string) bool { return m != "" && !slices.Contains(had, m) })
 }
 
 // loopback reports whether a socket, "tcp 127.0.0.1 80", can be reached from the host only.

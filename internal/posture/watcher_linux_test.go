@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -526,4 +527,51 @@ func FuzzParsers(f *testing.F) {
 			t.Errorf("%d lines, want %d", lines, want)
 		}
 	})
+}
+
+// Whoever has an account may put what he likes in the place of his keys, and choose his name.
+func TestWhatUsersCanDo(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "authorized_keys")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := readList(pipe)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("a pipe is no list")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("a pipe in the place of a file holds us up")
+	}
+	for _, line := range []string{
+		"x sshd[1]: Failed password for invalid user a b from 203.0.113.5 port 4444 ssh2",
+		"x sshd[1]: Failed password for invalid user x from 10.0.0.9 port 1 from 203.0.113.5 port 4444 ssh2",
+	} {
+		if f, ok := parseFailure(line); !ok || f.from != "203.0.113.5" {
+			t.Errorf("%s: %v %+v", line, ok, f)
+		}
+	}
+	for _, c := range []struct {
+		was, is string
+		worse   bool
+	}{
+		{"gid 27, members bartholomew", "gid 27, members eve", true},
+		{"gid 1000, members eve", "gid 0, members eve", true},
+		{"gid 27, members ada,eve", "gid 27, members ada", false},
+		{"gid 27, members ada", "gid 27", false},
+		{"gid 27", "gid 27, members eve", true},
+	} {
+		if got := worse(Group, Changed, "sudo", c.was, c.is); got != c.worse {
+			t.Errorf("%s, then %s: %v", c.was, c.is, got)
+		}
+	}
+	long := strings.Repeat("member,", 200)
+	if a, b := short(long+"x"), short(long+"y"); a == b || len(a) > maxText {
+		t.Errorf("what is cut off is not told apart, or %d bytes", len(a))
+	}
 }
