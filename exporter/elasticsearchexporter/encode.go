@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -127,7 +128,7 @@ func (e *encoder) setScope(r pcommon.Map, s pcommon.InstrumentationScope) {
 	for k, v := range r.All() {
 		switch k {
 		case "host.name":
-			e.host = flatjson.AppendString(e.host, v.AsString())
+			e.host = flatjson.AppendString(e.host[:0], v.AsString()) // the last, should it come twice
 		case "service.name":
 			e.service[0] = flatjson.AppendString(nil, v.AsString())
 		case "service.version":
@@ -298,9 +299,14 @@ func appendLabel(b []byte, keys []string, name string, v pcommon.Value) ([]byte,
 	if strings.Trim(name, "_ ") == "" { // a name that a server refuses
 		name = "attribute" + name
 	}
-	for i := 0; i < len(keys); i++ {
-		if keys[i] == name {
+	for i, tries := 0, 0; i < len(keys); i++ {
+		if keys[i] != name {
+			continue
+		}
+		if tries++; tries <= 3 {
 			name, i = name+"_", -1
+		} else { // many of them, perhaps meant to keep us busy
+			name, i = name+strconv.Itoa(len(keys))+"_", -1
 		}
 	}
 	b = append(flatjson.AppendString(append(b, ','), name), ':')

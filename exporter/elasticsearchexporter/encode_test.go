@@ -2,15 +2,21 @@ package elasticsearchexporter
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -475,4 +481,72 @@ func benchmarkRecord(mode elastic.Mode) (plog.LogRecord, *encoder) {
 	e := newEncoder(mode, "default")
 	e.setScope(r, pcommon.NewInstrumentationScope())
 	return lr, e
+}
+
+// Names that become one are told apart in a time that does not grow with their cube.
+func TestLabelsThatCollide(t *testing.T) {
+	const bits = 11
+	lr := plog.NewLogRecord()
+	for n := range 1 << bits {
+		name := []byte("a")
+		for b := range bits {
+			name = append(name, "_."[n>>b&1], 'a')
+		}
+		lr.Attributes().PutInt(string(name), 1)
+	}
+	e := newEncoder(elastic.ECS, "default")
+	document := e.appendRecord(nil, lr)
+	distinct := map[string]bool{}
+	for _, k := range e.keys {
+		distinct[k] = true
+	}
+	if len(distinct) != 1<<bits || len(document) > 500_000 {
+		t.Errorf("%d names, %d bytes", len(distinct), len(document))
+	}
+}
+
+// A server that takes connections and says nothing does not hold up the end.
+func TestSilentServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s")
+	}
+	done := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-done:
+		case <-r.Context().Done():
+		}
+	}))
+	defer s.Close()
+	defer close(done)
+	f := NewFactory()
+	cfg := f.CreateDefaultConfig().(*Config)
+	cfg.Endpoints = []string{s.URL}
+	e, err := f.CreateLogs(t.Context(), exportertest.NewNopSettings(f.Type()), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(t.Context(), componenttest.NewNopHost()); err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		ld := plog.NewLogs()
+		records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+		for range 2000 {
+			records.AppendEmpty().Body().SetStr("x")
+		}
+		if err := e.ConsumeLogs(t.Context(), ld); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = e.Shutdown(context.Background())
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute): // each request's own limit is 30 s, and there would be 18 in turn
+		t.Error("it does not end")
+	}
 }

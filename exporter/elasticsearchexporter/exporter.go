@@ -27,6 +27,9 @@ type elasticExporter struct {
 	mode   elastic.Mode
 	client *elastic.Client
 
+	end    context.Context // over when what is on its way at the end is to be given up
+	giveUp context.CancelFunc
+
 	setup    sync.Mutex // held while the server is asked and templates are installed
 	ready    bool
 	bulkPath string
@@ -42,7 +45,9 @@ func newExporter(cfg *Config, set exporter.Settings) (*elasticExporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &elasticExporter{cfg: cfg, set: set.TelemetrySettings, logger: set.Logger, tb: tb, mode: elastic.Mode(cfg.Mapping.Mode), said: map[string]time.Time{}}, nil
+	e := &elasticExporter{cfg: cfg, set: set.TelemetrySettings, logger: set.Logger, tb: tb, mode: elastic.Mode(cfg.Mapping.Mode), said: map[string]time.Time{}}
+	e.end, e.giveUp = context.WithCancel(context.Background())
+	return e, nil
 }
 
 // start makes the client. It does not wait for the server, which may come later than we.
@@ -61,6 +66,7 @@ func (e *elasticExporter) start(ctx context.Context, host component.Host) error 
 }
 
 func (e *elasticExporter) shutdown(context.Context) error {
+	e.giveUp()
 	e.tb.Shutdown()
 	return nil
 }
@@ -72,6 +78,9 @@ func (e *elasticExporter) prepare(ctx context.Context) error {
 	defer e.setup.Unlock()
 	if e.ready {
 		return nil
+	}
+	if err := ctx.Err(); err != nil { // others have waited for the server before us
+		return err
 	}
 	server, err := e.client.Identify(ctx)
 	if err != nil {
@@ -152,6 +161,9 @@ var pauses = []time.Duration{time.Second, 2 * time.Second}
 
 // patient calls push until it works or the pauses are used up. push gives back what is still to be sent.
 func patient[T any](ctx context.Context, e *elasticExporter, data T, push func(context.Context, T) error, rest func(error) (T, bool), wrap func(error, T) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.end, cancel)()
 	tries := pauses
 	if q := e.cfg.QueueConfig; q.HasValue() && q.Get().StorageID != nil {
 		tries = nil

@@ -66,7 +66,8 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewLogs(ctx, set, config, e.logs, options(e)...)
+	inner, err := exporterhelper.NewLogs(ctx, set, config, e.logs, options(e)...)
+	return &gracefulLogs{inner, e}, err
 }
 
 func createMetrics(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Metrics, error) {
@@ -74,5 +75,32 @@ func createMetrics(ctx context.Context, set exporter.Settings, config component.
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewMetrics(ctx, set, config, e.metrics, options(e)...)
+	inner, err := exporterhelper.NewMetrics(ctx, set, config, e.metrics, options(e)...)
+	return &gracefulMetrics{inner, e}, err
+}
+
+// shutdownGrace is how long the Collector's end waits for a server that does not answer. What is in
+// a queue on disk stays there; what is in memory is lost then.
+const shutdownGrace = 10 * time.Second
+
+type gracefulLogs struct {
+	exporter.Logs
+	e *elasticExporter
+}
+
+// Shutdown drains the queue as long as the grace lasts.
+func (g *gracefulLogs) Shutdown(ctx context.Context) error {
+	defer time.AfterFunc(shutdownGrace, g.e.giveUp).Stop()
+	return g.Logs.Shutdown(ctx)
+}
+
+type gracefulMetrics struct {
+	exporter.Metrics
+	e *elasticExporter
+}
+
+// Shutdown drains the queue as long as the grace lasts.
+func (g *gracefulMetrics) Shutdown(ctx context.Context) error {
+	defer time.AfterFunc(shutdownGrace, g.e.giveUp).Stop()
+	return g.Metrics.Shutdown(ctx)
 }

@@ -21,6 +21,15 @@ type encoder struct {
 	json   *flatjson.Encoder
 	proto  plog.ProtoMarshaler
 	line   []byte
+	limit  func(topic string) int // bytes that a message may have there, nil where nobody knows
+}
+
+// most is how many bytes a message of a topic may have, with all that belongs to it.
+func (e *encoder) most(topic string) int {
+	if e.limit != nil {
+		return min(e.limit(topic), e.cfg.MaxMessageBytes)
+	}
+	return e.cfg.MaxMessageBytes
 }
 
 // content is what a message holds.
@@ -196,8 +205,8 @@ func (e *encoder) add(b *batch, g *group, records []plog.LogRecord, marks []uint
 	for _, lr := range records {
 		lr.CopyTo(sl.LogRecords().AppendEmpty())
 	}
-	const room = 512 // for key, headers and what Kafka adds
-	if n := len(records); n > 1 && e.proto.LogsSize(ld) > e.cfg.MaxMessageBytes-room {
+	const room = 512 // for headers and what Kafka adds
+	if n := len(records); n > 1 && e.proto.LogsSize(ld)+len(g.key) > e.most(e.byKind[g.kind])-room {
 		half := min(n/2, len(marks)) // there may be none
 		if err := e.add(b, g, records[:n/2], marks[:half]); err != nil {
 			return err

@@ -79,6 +79,9 @@ func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
 	e.producer, err = kafka.NewProducer(cfg, e.encoder.topics(), func(what string, err error) {
 		e.say("connection", what, zap.Error(err))
 	})
+	if err == nil {
+		e.encoder.limit = e.producer.Limit
+	}
 	return err
 }
 

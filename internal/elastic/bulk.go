@@ -110,6 +110,9 @@ func judge(r Result) Verdict {
 	case r.Status == http.StatusConflict:
 		return Exists
 	case r.Status == http.StatusBadRequest, r.Status == http.StatusRequestEntityTooLarge, r.Status == http.StatusUnprocessableEntity:
+		if strings.HasSuffix(r.Type, "_parsing_exception") || strings.HasSuffix(r.Type, "_parse_exception") {
+			return Refused // its reason quotes the document, which may hold any of the marks
+		}
 		for _, mark := range cluster {
 			if strings.Contains(r.Type, mark) || strings.Contains(r.Reason, mark) {
 				return Later

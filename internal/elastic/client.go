@@ -23,6 +23,8 @@ type Client struct {
 
 	mu   sync.Mutex
 	next int
+
+	renewed map[string]bool // streams that have yet to get a new index, as their template is new; of Install
 }
 
 // node is one of the addresses given.
@@ -38,6 +40,9 @@ func NewClient(h *http.Client, endpoints []string, auth string) (*Client, error)
 	for _, e := range endpoints {
 		u, err := url.Parse(e)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			if at := strings.LastIndexByte(e, '@'); at >= 0 {
+				e = "…" + e[at:] // what stands before may be a password
+			}
 			return nil, fmt.Errorf("%q is not an address like https://elastic.example:9200", e)
 		}
 		if u.User != nil {

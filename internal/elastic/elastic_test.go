@@ -247,6 +247,7 @@ func TestVerdicts(t *testing.T) {
 		{404, "index_not_found_exception", "", Later},
 		{503, "unavailable_shards_exception", "", Later},
 		{400, "document_parsing_exception", "failed to parse field [source.ip]", Refused},
+		{400, "document_parsing_exception", "Preview of field's value: 'shards open'", Refused},
 		{400, "illegal_argument_exception", "Limit of total fields [2000] has been exceeded", Refused},
 		{400, "illegal_argument_exception", "this cluster currently has [1000]/[1000] maximum normal shards open", Later},
 		{400, "index_closed_exception", "closed", Later},

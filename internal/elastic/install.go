@@ -48,23 +48,28 @@ func (c *Client) Identify(ctx context.Context) (Server, error) {
 	if least := 8; !s.OpenSearch && s.Major < least || s.OpenSearch && s.Major < 2 {
 		return s, fmt.Errorf("%s is too old: Elasticsearch 8 or OpenSearch 2 is the least", s)
 	}
-	s.Lifecycle = c.lifecycle(ctx, s)
-	return s, nil
+	s.Lifecycle, err = c.lifecycle(ctx, s)
+	return s, err
 }
 
-// lifecycle finds out what the server has to make room. A right that is missing counts as none.
-func (c *Client) lifecycle(ctx context.Context, s Server) Lifecycle {
+// lifecycle finds out what the server has to make room. A right that is missing counts as none; a
+// server that is busy or ill does not, or its templates would be taken for others.
+func (c *Client) lifecycle(ctx context.Context, s Server) (Lifecycle, error) {
 	path, l := "/_ilm/policy", ILM
 	if s.OpenSearch {
 		path, l = "/_plugins/_ism/policies", ISM
 	}
-	if _, _, err := c.do(ctx, http.MethodGet, path, "", nil); err == nil {
-		return l
+	_, _, err := c.do(ctx, http.MethodGet, path, "", nil)
+	var e *Error
+	switch {
+	case err == nil:
+		return l, nil
+	case !errors.As(err, &e) || e.Status >= 500 || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests:
+		return NoLifecycle, fmt.Errorf("asking what the server has to make room: %w", err)
+	case s.since(8, 14):
+		return StreamLifecycle, nil
 	}
-	if s.since(8, 14) {
-		return StreamLifecycle
-	}
-	return NoLifecycle
+	return NoLifecycle, nil
 }
 
 // meta is what our templates say about themselves.
@@ -120,7 +125,10 @@ func (c *Client) Install(ctx context.Context, s Server, mode Mode, retention tim
 	if err != nil {
 		return nil, err
 	}
-	renewed := map[string]bool{}
+	if c.renewed == nil {
+		c.renewed = map[string]bool{}
+	}
+	renewed := c.renewed // with those that an earlier call did not come to
 	for _, r := range Resources(s, mode, retention) {
 		if r.Content == "" {
 			if err := c.policy(ctx, r, &changed); err != nil {
@@ -175,6 +183,7 @@ func (c *Client) streams(ctx context.Context, s Server, mode Mode, namespace str
 			_, _, err := c.do(ctx, http.MethodPost, "/"+name+"/_rollover", "", nil)
 			var e *Error
 			if errors.As(err, &e) && e.Status == http.StatusNotFound {
+				delete(renewed, name)
 				continue // nothing was sent there yet
 			}
 			if err != nil {
@@ -183,6 +192,7 @@ func (c *Client) streams(ctx context.Context, s Server, mode Mode, namespace str
 			made = true
 		}
 		if made {
+			delete(renewed, name)
 			*changed = append(*changed, name)
 		}
 	}

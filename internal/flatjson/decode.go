@@ -21,6 +21,11 @@ import (
 // maxLine bounds a line, so that what is read can't take all memory.
 const maxLine = 16 << 20
 
+// maxMembers bounds an object: to find a name in a map takes as long as it has members.
+const maxMembers = 4096
+
+var errMembers = fmt.Errorf("it has more than %d members", maxMembers)
+
 // Decoder reads what [Encoder] writes. It is safe for concurrent use.
 //
 // What an encoder leaves out can't come back: attributes of the resource are attributes of the record,
@@ -81,6 +86,9 @@ func (d *Decoder) record(line []byte, lr plog.LogRecord) error {
 			return err
 		}
 		name, _ := t.(string)
+		if attrs.Len() >= maxMembers {
+			return errMembers
+		}
 		if err := d.member(j, name, lr, attrs); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -242,6 +250,9 @@ func fill(j *json.Decoder, t json.Token, v pcommon.Value, depth int) error {
 				t, err := j.Token()
 				if err != nil {
 					return err
+				}
+				if m.Len() >= maxMembers {
+					return errMembers
 				}
 				x, _ := m.GetOrPutEmpty(name)
 				if err := fill(j, t, x, depth+1); err != nil {

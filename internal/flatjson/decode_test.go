@@ -2,6 +2,8 @@ package flatjson_test
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -111,6 +113,20 @@ func BenchmarkDecode(b *testing.B) {
 	for b.Loop() {
 		if err := d.Decode(line, plog.NewLogRecordSlice()); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestTooManyMembers(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range 5000 {
+		fmt.Fprintf(&b, "%q:1,", strconv.Itoa(i))
+	}
+	flat := b.String() + `"x":1}`
+	for _, line := range []string{flat, `{"x":` + flat + `}`} {
+		if err := flatjson.NewDecoder().Decode([]byte(line), plog.NewLogRecordSlice()); err == nil || !strings.Contains(err.Error(), "members") {
+			t.Errorf("%v", err)
 		}
 	}
 }

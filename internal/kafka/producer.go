@@ -216,6 +216,9 @@ func (p *Producer) learnLimits(ctx context.Context, client *kgo.Client) {
 	}
 }
 
+// Limit is how many bytes a message of a topic may have, as far as is known after [Producer.Ready].
+func (p *Producer) Limit(topic string) int { return int(p.limit(topic)) }
+
 func (p *Producer) limit(topic string) int32 {
 	if n, ok := p.limits.Load(topic); ok {
 		return n.(int32)

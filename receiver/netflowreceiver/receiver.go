@@ -134,6 +134,9 @@ func (r *netflowReceiver) close() (err error) {
 	return err
 }
 
+// standstill is how long a shutdown waits for what is behind, such as a full queue before a server that is away.
+const standstill = 30 * time.Second
+
 // Shutdown stops listening, writes what waits, and saves the templates.
 func (r *netflowReceiver) Shutdown(ctx context.Context) (err error) {
 	r.once.Do(func() {
@@ -144,6 +147,7 @@ func (r *netflowReceiver) Shutdown(ctx context.Context) (err error) {
 		}
 		stop := context.AfterFunc(ctx, r.cancel)
 		defer stop()
+		defer time.AfterFunc(standstill, r.cancel).Stop()
 		closing := r.close()
 		r.readers.Wait()
 		r.mu.Lock()

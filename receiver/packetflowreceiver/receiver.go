@@ -30,6 +30,7 @@ const (
 	statsEvery     = time.Second      // how often the kernel is asked for its counters
 	complainEach   = 10 * time.Second // about what is behind a live source
 	patience       = time.Second      // a read may take this long to notice a shutdown
+	standstill     = 30 * time.Second // at a shutdown, after this long without a batch taken the rest is given up
 )
 
 type flowReceiver struct {
@@ -54,6 +55,7 @@ type flowReceiver struct {
 
 	batches  chan plog.Logs // to the goroutine that hands on
 	refusing atomic.Bool    // failed is set
+	handed   atomic.Uint64  // batches that were taken or refused
 
 	failed     error // of what is behind; a file source stops at the first
 	outages    outages
@@ -123,12 +125,24 @@ func (r *flowReceiver) Shutdown(ctx context.Context) error {
 		r.quit.Store(true)
 		unblock := time.AfterFunc(patience, func() { r.source.Close() })
 		defer unblock.Stop()
-		select {
-		case <-r.done:
-			err = r.failed
-		case <-ctx.Done():
-			r.cancel()
-			err = fmt.Errorf("flows that were still live are lost: %w", ctx.Err())
+		// What is behind may wait for ever, in a full queue before a server that is away.
+		stuck := time.NewTicker(standstill)
+		defer stuck.Stop()
+		for handed, waiting := uint64(0), true; waiting; {
+			select {
+			case <-r.done:
+				err, waiting = r.failed, false
+			case <-ctx.Done():
+				r.cancel()
+				err, waiting = fmt.Errorf("flows that were still live are lost: %w", ctx.Err()), false
+			case <-stuck.C:
+				now := r.handed.Load()
+				if now == handed {
+					r.log.Warn("Nothing of what is still to be written was taken for long; it is given up", zap.Duration("waited", standstill))
+					r.cancel()
+				}
+				handed = now
+			}
 		}
 		r.tel.Shutdown()
 	})
@@ -262,6 +276,7 @@ func (r *flowReceiver) handOn(logs plog.Logs) {
 	n := logs.LogRecordCount()
 	ctx := r.obs.StartLogsOp(r.ctx)
 	err := r.next.ConsumeLogs(ctx, logs)
+	r.handed.Add(1)
 	r.obs.EndLogsOp(ctx, "", n, err)
 	if err == nil {
 		return
