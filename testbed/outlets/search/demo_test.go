@@ -90,7 +90,7 @@ func demo(t *testing.T, s *servers.Search, mode elastic.Mode, ns string) {
 	if mode == elastic.ECS && s.Name == "elasticsearch-9.1.0" && os.Getenv("MONBAN_UPDATE") == "1" {
 		head := "<!-- Made by `MONBAN_UPDATE=1 go test ./testbed/outlets/search -run TestDemo` from the demo capture. -->\n\n# A document of each kind, as it lies in Elasticsearch\n\n" +
 			"The demo capture, sent by [`configs/elasticsearch.yaml`](../../configs/elasticsearch.yaml) to " + s.Name + ".\n"
-		if err := os.WriteFile(filepath.Join(root, "docs", "elasticsearch", "documents.md"), append([]byte(head), page.Bytes()...), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, "docs", "elasticsearch", "documents.md"), append([]byte(head), bytes.ReplaceAll(page.Bytes(), []byte(root+"/"), nil)...), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
