@@ -30,8 +30,10 @@ const (
 	statsEvery     = time.Second      // how often the kernel is asked for its counters
 	complainEach   = 10 * time.Second // about what is behind a live source
 	patience       = time.Second      // a read may take this long to notice a shutdown
-	standstill     = 30 * time.Second // at a shutdown, after this long without a batch taken the rest is given up
 )
+
+// standstill is how long a shutdown waits without a batch being taken, before it gives up the rest. Tests change it.
+var standstill = 30 * time.Second
 
 type flowReceiver struct {
 	cfg    *Config
@@ -128,7 +130,7 @@ func (r *flowReceiver) Shutdown(ctx context.Context) error {
 		// What is behind may wait for ever, in a full queue before a server that is away.
 		stuck := time.NewTicker(standstill)
 		defer stuck.Stop()
-		for handed, waiting := uint64(0), true; waiting; {
+		for handed, waiting := r.handed.Load(), true; waiting; {
 			select {
 			case <-r.done:
 				err, waiting = r.failed, false

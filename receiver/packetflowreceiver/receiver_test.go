@@ -413,6 +413,20 @@ func TestShutdown(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what is behind takes nothing", func(t *testing.T) {
+		defer func(was time.Duration) { standstill = was }(standstill)
+		standstill = 50 * time.Millisecond
+		s := newSink()
+		s.hold = make(chan struct{}) // for ever, as a full queue before a server that is away
+		r := create(t, files(path), s)
+		if err := r.Start(t.Context(), newHost(t)); err != nil {
+			t.Fatal(err)
+		}
+		<-s.came
+		if err := r.Shutdown(t.Context()); !errors.Is(err, context.Canceled) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
 	t.Run("in the middle", func(t *testing.T) {
 		s, h := newSink(), newHost(t)
 		s.hold = make(chan struct{})
