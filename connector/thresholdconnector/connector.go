@@ -2,15 +2,12 @@ package thresholdconnector
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"github.com/monban/monban/connector/thresholdconnector/internal/metadata"
 	"github.com/monban/monban/internal/threshold"
@@ -36,42 +33,7 @@ func newConnector(set connector.Settings, cfg *Config, signal watch.Signal, next
 	if c.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, err
 	}
-	each := func(tell func(metric.Int64Observer, string, threshold.Tally, int)) metric.Int64Callback {
-		return func(_ context.Context, o metric.Int64Observer) error {
-			c.watch.Report(func(rule string, t threshold.Tally, entities int) { tell(o, rule, t, entities) })
-			return nil
-		}
-	}
-	rule := func(name string, more ...attribute.KeyValue) metric.MeasurementOption {
-		return metric.WithAttributes(append(more, attribute.String("rule", name))...)
-	}
-	return c, errors.Join(
-		c.telemetry.RegisterThresholdPointsCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			for i, n := range t.Points {
-				if n > 0 {
-					o.Observe(int64(n), rule(name, attribute.String("outcome", threshold.Outcome(i).String())))
-				}
-			}
-		})),
-		c.telemetry.RegisterThresholdAlarmsCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			for _, a := range t.Alarms() {
-				o.Observe(int64(a.N), rule(name, attribute.String("alarm", a.Name)))
-			}
-		})),
-		c.telemetry.RegisterThresholdEntitiesCallback(each(func(o metric.Int64Observer, name string, _ threshold.Tally, entities int) {
-			o.Observe(int64(entities), rule(name))
-		})),
-		c.telemetry.RegisterThresholdEvictedCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			o.Observe(int64(t.Evicted), rule(name))
-		})),
-		c.telemetry.RegisterThresholdSetBackCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			o.Observe(int64(t.SetBack), rule(name))
-		})),
-		c.telemetry.RegisterThresholdUntoldCallback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(c.watch.Untold())
-			return nil
-		}),
-	)
+	return c, c.watch.Observe(c.telemetry)
 }
 
 func (*thresholdConnector) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }

@@ -2,15 +2,12 @@ package thresholdprocessor
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/processor"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 
 	"github.com/monban/monban/internal/threshold"
 	"github.com/monban/monban/internal/watch"
@@ -38,42 +35,7 @@ func newProcessor(set processor.Settings, cfg *Config, signal watch.Signal) (*th
 	if p.telemetry, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, err
 	}
-	each := func(tell func(metric.Int64Observer, string, threshold.Tally, int)) metric.Int64Callback {
-		return func(_ context.Context, o metric.Int64Observer) error {
-			p.watch.Report(func(rule string, t threshold.Tally, entities int) { tell(o, rule, t, entities) })
-			return nil
-		}
-	}
-	rule := func(name string, more ...attribute.KeyValue) metric.MeasurementOption {
-		return metric.WithAttributes(append(more, attribute.String("rule", name))...)
-	}
-	return p, errors.Join(
-		p.telemetry.RegisterThresholdPointsCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			for i, n := range t.Points {
-				if n > 0 {
-					o.Observe(int64(n), rule(name, attribute.String("outcome", threshold.Outcome(i).String())))
-				}
-			}
-		})),
-		p.telemetry.RegisterThresholdAlarmsCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			for _, a := range t.Alarms() {
-				o.Observe(int64(a.N), rule(name, attribute.String("alarm", a.Name)))
-			}
-		})),
-		p.telemetry.RegisterThresholdEntitiesCallback(each(func(o metric.Int64Observer, name string, _ threshold.Tally, entities int) {
-			o.Observe(int64(entities), rule(name))
-		})),
-		p.telemetry.RegisterThresholdEvictedCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			o.Observe(int64(t.Evicted), rule(name))
-		})),
-		p.telemetry.RegisterThresholdSetBackCallback(each(func(o metric.Int64Observer, name string, t threshold.Tally, _ int) {
-			o.Observe(int64(t.SetBack), rule(name))
-		})),
-		p.telemetry.RegisterThresholdUntoldCallback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(p.watch.Untold())
-			return nil
-		}),
-	)
+	return p, p.watch.Observe(p.telemetry)
 }
 
 func (*thresholdProcessor) Capabilities() consumer.Capabilities {
