@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -29,6 +30,7 @@ type elasticExporter struct {
 
 	end    context.Context // over when what is on its way at the end is to be given up
 	giveUp context.CancelFunc
+	heard  atomic.Int64 // when the server last answered, Unix nanoseconds
 
 	setup    sync.Mutex // held while the server is asked and templates are installed
 	ready    bool
@@ -56,6 +58,7 @@ func (e *elasticExporter) start(ctx context.Context, host component.Host) error 
 	if err != nil {
 		return err
 	}
+	h.Transport = hearing{h.Transport, &e.heard}
 	if e.client, err = elastic.NewClient(h, e.cfg.endpoints(), e.cfg.authorization()); err != nil {
 		return err
 	}
@@ -69,6 +72,53 @@ func (e *elasticExporter) shutdown(context.Context) error {
 	e.giveUp()
 	e.tb.Shutdown()
 	return nil
+}
+
+// shutdownGrace is how long the Collector's end waits for a server that gives no answer at all, where
+// nothing is lost by it: what is in a queue on disk stays there.
+var shutdownGrace = 10 * time.Second
+
+// drain ends the exporter. It waits as long as the server answers, however slow it is, and gives up what
+// is on its way after a silence. What is in memory would be lost by that, so there the silence is as
+// long as a request may take.
+func (e *elasticExporter) drain(ctx context.Context, end func(context.Context) error) error {
+	grace := shutdownGrace
+	if q := e.cfg.QueueConfig; !q.HasValue() || q.Get().StorageID == nil {
+		grace = max(grace, e.cfg.ClientConfig.Timeout)
+	}
+	began, over := time.Now().UnixNano(), make(chan struct{})
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer close(over)
+	waiting.Go(func() {
+		for {
+			left := grace - time.Since(time.Unix(0, max(began, e.heard.Load())))
+			if left <= 0 {
+				e.giveUp()
+				return
+			}
+			select {
+			case <-over:
+				return
+			case <-time.After(left):
+			}
+		}
+	})
+	return end(ctx)
+}
+
+// hearing notes when an answer came.
+type hearing struct {
+	http.RoundTripper
+	at *atomic.Int64
+}
+
+func (h hearing) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := h.RoundTripper.RoundTrip(r)
+	if err == nil {
+		h.at.Store(time.Now().UnixNano())
+	}
+	return res, err
 }
 
 // prepare asks the server what it is and sees to its templates, once. Until that has worked

@@ -74,8 +74,14 @@ func (s *bulkServer) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}
-	if s.whole != nil && s.whole(w, s.requests) {
-		return
+	if s.whole != nil {
+		n := s.requests
+		s.mu.Unlock() // it may take its time
+		done := s.whole(w, n)
+		s.mu.Lock()
+		if done {
+			return
+		}
 	}
 	var items []string
 	lines := bufio.NewScanner(bytes.NewReader(b))
@@ -355,6 +361,44 @@ func TestQueueAndRetries(t *testing.T) {
 	// what is in memory while the server is away does not outlive the exporter, so wait
 	require.Eventually(t, func() bool { return s.count("") == 100 }, 20*time.Second, time.Millisecond)
 	require.NoError(t, e.Shutdown(t.Context()))
+}
+
+// A server that is slow, but answers, gets all that is in memory, however long that takes; one that does not
+// answer holds up the end for the grace alone.
+func TestEndWaitsForAnswers(t *testing.T) {
+	defer func(old time.Duration) { shutdownGrace = old }(shutdownGrace)
+	shutdownGrace = time.Second
+	ends := func(t *testing.T, answer func(n int) bool) (arrived int, took time.Duration) {
+		s := newBulkServer(t)
+		s.whole = func(_ http.ResponseWriter, n int) bool { return answer(n) }
+		f := NewFactory()
+		cfg := f.CreateDefaultConfig().(*Config)
+		cfg.Endpoints, cfg.Template, cfg.ClientConfig.Timeout = []string{s.URL}, templateOff, time.Second
+		cfg.QueueConfig.Get().NumConsumers, cfg.QueueConfig.Get().Batch = 1, configoptional.None[exporterhelper.BatchConfig]()
+		e, err := f.CreateLogs(t.Context(), exporter.Settings{ID: component.NewID(metadata.Type), TelemetrySettings: componenttest.NewNopTelemetrySettings()}, cfg)
+		require.NoError(t, err)
+		require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+		for i := range 40 {
+			ld := some(10)
+			ld.ResourceLogs().At(0).Resource().Attributes().PutInt("call", int64(i))
+			ld.ResourceLogs().At(1).Resource().Attributes().PutInt("call", int64(i))
+			require.NoError(t, e.ConsumeLogs(t.Context(), ld))
+		}
+		at := time.Now()
+		require.NoError(t, e.Shutdown(t.Context()))
+		return s.count(""), time.Since(at)
+	}
+	arrived, took := ends(t, func(int) bool { time.Sleep(50 * time.Millisecond); return false })
+	require.Equal(t, 400, arrived)
+	require.Greater(t, took, shutdownGrace) // or it shows nothing
+	arrived, took = ends(t, func(n int) bool {
+		if n > 1 {
+			time.Sleep(3 * time.Second)
+		}
+		return n > 1
+	})
+	require.Less(t, arrived, 400)
+	require.Less(t, took, 20*time.Second) // 40 calls of three tries of a second each would be two minutes
 }
 
 // At the end of a run in which the server answered late, what is in memory is sent nevertheless.

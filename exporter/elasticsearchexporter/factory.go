@@ -79,28 +79,18 @@ func createMetrics(ctx context.Context, set exporter.Settings, config component.
 	return &gracefulMetrics{inner, e}, err
 }
 
-// shutdownGrace is how long the Collector's end waits for a server that does not answer. What is in
-// a queue on disk stays there; what is in memory is lost then.
-const shutdownGrace = 10 * time.Second
-
 type gracefulLogs struct {
 	exporter.Logs
 	e *elasticExporter
 }
 
-// Shutdown drains the queue as long as the grace lasts.
-func (g *gracefulLogs) Shutdown(ctx context.Context) error {
-	defer time.AfterFunc(shutdownGrace, g.e.giveUp).Stop()
-	return g.Logs.Shutdown(ctx)
-}
+// Shutdown drains the queue as long as the server answers.
+func (g *gracefulLogs) Shutdown(ctx context.Context) error { return g.e.drain(ctx, g.Logs.Shutdown) }
 
 type gracefulMetrics struct {
 	exporter.Metrics
 	e *elasticExporter
 }
 
-// Shutdown drains the queue as long as the grace lasts.
-func (g *gracefulMetrics) Shutdown(ctx context.Context) error {
-	defer time.AfterFunc(shutdownGrace, g.e.giveUp).Stop()
-	return g.Metrics.Shutdown(ctx)
-}
+// Shutdown drains the queue as long as the server answers.
+func (g *gracefulMetrics) Shutdown(ctx context.Context) error { return g.e.drain(ctx, g.Metrics.Shutdown) }
