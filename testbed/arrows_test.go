@@ -13,8 +13,8 @@ const module = "github.com/monban/monban/"
 // What the host tells of itself stands before what the network does.
 var way = []string{"host", "posture", "packet", "flow", "app", "device", "baseline", "threat"}
 
-// leaf is known to all and knows nobody.
-const leaf = "event"
+// leaves are known to all and know nobody.
+var leaves = []string{"event", "form"}
 
 // bridges are the internal packages that may know the Collector: what several components need of
 // it, so that the pure ones need not.
@@ -72,15 +72,15 @@ func forbidden(from, to string) string {
 		return "what is under internal/ knows no component"
 	case !internal || !targetInternal || target == name:
 		return ""
-	case name == leaf:
-		return leaf + " knows nobody"
+	case slices.Contains(leaves, name):
+		return name + " knows nobody"
 	}
 	i, j := slices.Index(way, name), slices.Index(way, target)
 	switch {
 	case i >= 0 && j > i:
 		return "arrows never turn back: " + strings.Join(way, " ← ")
-	case i >= 0 && j < 0 && target != leaf:
-		return "a package on the data's way knows those before it and " + leaf + ", nobody else"
+	case i >= 0 && j < 0 && !slices.Contains(leaves, target):
+		return "a package on the data's way knows those before it and " + strings.Join(leaves, ", ") + ", nobody else"
 	}
 	return ""
 }
@@ -106,6 +106,8 @@ func TestForbidden(t *testing.T) {
 		{"internal/packet", "internal/flow", false},
 		{"internal/device", "internal/event", true},
 		{"internal/event", "internal/packet", false},
+		{"internal/baseline", "internal/form", true},
+		{"internal/form", "internal/event", false},
 		{"internal/app", "internal/run", false},
 		{"internal/summary", "internal/threat", true},
 		{"internal/oui/gen", "internal/oui", true},

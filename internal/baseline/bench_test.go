@@ -61,13 +61,7 @@ func BenchmarkFlow(b *testing.B) {
 
 // BenchmarkLearned re-estimates the learning of a thousand devices, as every ten seconds.
 func BenchmarkLearned(b *testing.B) {
-	s := newSite(b)
-	for i := range 1000 {
-		for j := range 40 {
-			s.now += int64(10 * time.Millisecond)
-			s.Flow(s.talk(flowEnd(i), outsider(j), 443))
-		}
-	}
+	s := taught(b, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Learned()
@@ -75,13 +69,7 @@ func BenchmarkLearned(b *testing.B) {
 }
 
 func BenchmarkSnapshot(b *testing.B) {
-	s := newSite(b)
-	for i := range 1000 {
-		for j := range 40 {
-			s.now += int64(10 * time.Millisecond)
-			s.Flow(s.talk(flowEnd(i), outsider(j), 443))
-		}
-	}
+	s := taught(b, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
 		data, err := s.Snapshot()

@@ -89,6 +89,7 @@ func FuzzRecords(f *testing.F) {
 		if err := New(NewDefaultConfig()).Restore(data); err != nil {
 			t.Fatalf("what was saved can't be restored: %v", err)
 		}
+		s.handOver()
 	})
 }
 

@@ -180,7 +180,7 @@ func (m *model) beaconTo(key string, watch float64) *beacon {
 		if len(m.beacons) >= maxBeacons {
 			oldest := ""
 			for k, o := range m.beacons {
-				if w := m.beacons[oldest]; w == nil || o.since < w.since {
+				if w := m.beacons[oldest]; w == nil || o.since < w.since || o.since == w.since && k < oldest {
 					oldest = k
 				}
 			}

@@ -70,11 +70,15 @@ func (c *contacts) fail(k contact, all *int) {
 		c.tried, c.byPort, c.byHost = map[contact]struct{}{}, map[uint16]int{}, map[netip.Addr]int{}
 	}
 	c.tried[k] = struct{}{}
+	c.count(k)
+	c.score = math.Min(c.score+contactWeight, 4*scanThreshold)
+}
+
+func (c *contacts) count(k contact) {
 	c.byPort[k.port]++
 	if !k.icmp {
 		c.byHost[k.addr]++
 	}
-	c.score = math.Min(c.score+contactWeight, 4*scanThreshold)
 }
 
 // failed reports whether nobody answered as a service would.

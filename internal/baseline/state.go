@@ -24,8 +24,9 @@ type state struct {
 	Devices []*model
 }
 
-// Snapshot gives what was learned, as JSON. Short-lived evidence (open scans,
-// floods, claims) is not part of it.
+// Snapshot gives what was learned, as JSON, for the next start of the same box.
+// Short-lived evidence (open scans, floods, claims) is not part of it, and the time
+// until then does not count as watched. [Engine.Checkpoint] is without a gap.
 func (e *Engine) Snapshot() ([]byte, error) {
 	return json.Marshal(state{version, e.now, e.watched, e.blind, e.newest, e.flows, e.sorted()})
 }
@@ -46,7 +47,7 @@ func (e *Engine) Restore(data []byte) error {
 	}
 	devices := make(map[string]*model, len(s.Devices))
 	for _, m := range s.Devices {
-		if m == nil || m.ID == "" || m.Since > s.Watched || m.Since < 0 {
+		if !m.sound(s.Watched) {
 			return errors.New("reading the learned state: a device makes no sense")
 		}
 		for i := range m.Grains {
