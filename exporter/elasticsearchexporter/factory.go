@@ -67,7 +67,7 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 		return nil, err
 	}
 	inner, err := exporterhelper.NewLogs(ctx, set, config, e.logs, options(e)...)
-	return &gracefulLogs{inner, e}, err
+	return &gracefulLogs{inner, e, streamNames(e.mode, e.cfg.Namespace)}, err
 }
 
 func createMetrics(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Metrics, error) {
@@ -78,19 +78,3 @@ func createMetrics(ctx context.Context, set exporter.Settings, config component.
 	inner, err := exporterhelper.NewMetrics(ctx, set, config, e.metrics, options(e)...)
 	return &gracefulMetrics{inner, e}, err
 }
-
-type gracefulLogs struct {
-	exporter.Logs
-	e *elasticExporter
-}
-
-// Shutdown drains the queue as long as the server answers.
-func (g *gracefulLogs) Shutdown(ctx context.Context) error { return g.e.drain(ctx, g.Logs.Shutdown) }
-
-type gracefulMetrics struct {
-	exporter.Metrics
-	e *elasticExporter
-}
-
-// Shutdown drains the queue as long as the server answers.
-func (g *gracefulMetrics) Shutdown(ctx context.Context) error { return g.e.drain(ctx, g.Metrics.Shutdown) }

@@ -177,30 +177,10 @@ func (m *monban) post(ld plog.Logs) (accepted bool, err error) {
 	return true, nil
 }
 
-// metric sums the values of a metric over the series that have all of these labels, as in event="network.flow".
-func (m *monban) metric(name string, labels ...string) (sum float64) {
+// metric is [testbed.Metric] of this process.
+func (m *monban) metric(name string, labels ...string) float64 {
 	m.t.Helper()
-	res, err := sender.Get("http://" + m.metrics + "/metrics")
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	page, _ := io.ReadAll(res.Body)
-lines:
-	for line := range strings.Lines(string(page)) {
-		if !strings.HasPrefix(line, name) {
-			continue
-		}
-		for _, l := range labels {
-			if !strings.Contains(line, l) {
-				continue lines
-			}
-		}
-		f := strings.Fields(line)
-		v, _ := strconv.ParseFloat(f[len(f)-1], 64)
-		sum += v
-	}
-	return sum
+	return testbed.Metric(m.t, m.metrics, name, labels...)
 }
 
 // feed is a sender of records with numbers, which remembers what became of each.

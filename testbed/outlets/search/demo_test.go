@@ -37,11 +37,16 @@ func TestDemo(t *testing.T) {
 
 func demo(t *testing.T, s *servers.Search, mode elastic.Mode, ns string) {
 	dir, root := t.TempDir(), testbed.Root()
+	var exporters []string
+	for _, name := range []string{"flows", "events", "reports"} {
+		exporters = append(exporters, "elasticsearch/"+name+": {timeout: 100s, mapping: {mode: "+string(mode)+"}, sending_queue: {storage: null, block_on_overflow: true}}")
+	}
 	cmd := exec.Command(testbed.Binary(t), "--config", filepath.Join(root, "configs", "elasticsearch.yaml"), "--config",
 		"yaml:{receivers: {packetflow: {interfaces: [], files: ['"+filepath.Join(root, "testbed", "lab", "demo.pcap.gz")+"'], at_end: exit}}, "+
-			"exporters: {ndjson: {directory: '"+dir+"/out'}, elasticsearch: {timeout: 100s, mapping: {mode: "+string(mode)+"}, sending_queue: {storage: null}}}, "+
+			"exporters: {ndjson: {directory: '"+dir+"/out'}, "+strings.Join(exporters, ", ")+"}, "+
 			"service: {telemetry: {logs: {level: warn}, metrics: {level: none, readers: []}}, "+
-			"pipelines: {logs/flows: {exporters: [threat, elasticsearch, ndjson]}, logs/reports: {exporters: [elasticsearch, ndjson]}}}}")
+			"pipelines: {logs/flows: {exporters: [elasticsearch/flows, ndjson]}, logs/events: {exporters: [elasticsearch/events, ndjson]}, "+
+			"logs/reports: {exporters: [elasticsearch/reports, ndjson]}}}}")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "MONBAN_STATE="+dir+"/state", "ELASTICSEARCH_URL="+s.URL, "MONBAN_NAMESPACE="+ns)
 	r := testbed.Exec(t, cmd)

@@ -29,6 +29,7 @@ func TestFaults(t *testing.T) {
 				{"read-only index", readOnlyIndex},
 				{"paused server", pausedServer},
 				{"killed server", killedServer},
+				{"outage", outage},
 				{"slow server", slowServer},
 				{"half refused", halfRefused},
 				{"dead node", deadNode},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,7 +83,9 @@ func fresh() {
 type process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
-	log    string // file of standard error
+	log    string   // file of standard error
+	before []string // arguments before the configuration
+	env    []string
 	config string
 	otlp   string // URL that takes logs
 	ended  chan struct{}
@@ -136,7 +139,13 @@ service:
 func start(t testing.TB, o options) *process {
 	t.Helper()
 	config, otlp := configure(t, o)
-	p := &process{t: t, config: config, otlp: otlp, log: filepath.Join(t.TempDir(), "stderr")}
+	return run(t, &process{config: config, otlp: otlp})
+}
+
+// run starts a process; it ends with the test.
+func run(t testing.TB, p *process) *process {
+	t.Helper()
+	p.t, p.log = t, filepath.Join(t.TempDir(), "stderr")
 	p.launch()
 	t.Cleanup(func() {
 		p.kill()
@@ -160,8 +169,8 @@ func (p *process) launch() {
 		p.t.Fatal(err)
 	}
 	defer log.Close()
-	p.cmd = exec.Command(testbed.Binary(p.t), "--config", "yaml:"+p.config)
-	p.cmd.Stderr = log
+	p.cmd = exec.Command(testbed.Binary(p.t), append(slices.Clone(p.before), "--config", "yaml:"+p.config)...)
+	p.cmd.Stderr, p.cmd.Env = log, append(os.Environ(), p.env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -230,6 +239,7 @@ func (p *process) says(words ...string) {
 // feed makes records with numbers and knows which of them were accepted.
 type feed struct {
 	mu       sync.Mutex
+	only     string // of events, if not a mixture
 	next     int
 	accepted map[int]bool
 }
@@ -251,7 +261,16 @@ func (f *feed) batch(n int) (numbers []int, body []byte) {
 		number := first + i
 		numbers = append(numbers, number)
 		flatjsontest.Usual(lr)
-		switch number % 20 {
+		kind := number % 20
+		switch f.only {
+		case "network.flow":
+			kind = 0
+		case "network.sighting":
+			kind = 7
+		case "threat.report":
+			kind = 13
+		}
+		switch kind {
 		case 7:
 			lr.SetEventName("network.sighting")
 			lr.Attributes().Clear()

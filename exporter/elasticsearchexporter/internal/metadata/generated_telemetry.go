@@ -27,6 +27,7 @@ type TelemetryBuilder struct {
 	mu                           sync.Mutex
 	registrations                []metric.Registration
 	ElasticsearchDocuments       metric.Int64Counter
+	ElasticsearchGivenUp         metric.Int64Counter
 	ElasticsearchRefused         metric.Int64Counter
 	ElasticsearchRequestBytes    metric.Int64Counter
 	ElasticsearchRequestDuration metric.Float64Histogram
@@ -65,6 +66,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ElasticsearchDocuments, err = builder.meter.Int64Counter(
 		"otelcol_elasticsearch_documents",
 		metric.WithDescription("Documents created, there already from an earlier attempt, sent to the dead letters, lost because those refused them too, or to be sent again later. [Alpha]"),
+		metric.WithUnit("{document}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ElasticsearchGivenUp, err = builder.meter.Int64Counter(
+		"otelcol_elasticsearch_given_up",
+		metric.WithDescription("Documents that were given up, as the sending queue was full or could not be written. [Alpha]"),
 		metric.WithUnit("{document}"),
 	)
 	errs = errors.Join(errs, err)

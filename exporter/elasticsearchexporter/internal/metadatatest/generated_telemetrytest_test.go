@@ -20,11 +20,15 @@ func TestSetupTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	defer tb.Shutdown()
 	tb.ElasticsearchDocuments.Add(context.Background(), 1)
+	tb.ElasticsearchGivenUp.Add(context.Background(), 1)
 	tb.ElasticsearchRefused.Add(context.Background(), 1)
 	tb.ElasticsearchRequestBytes.Add(context.Background(), 1)
 	tb.ElasticsearchRequestDuration.Record(context.Background(), 1)
 	tb.ElasticsearchRequests.Add(context.Background(), 1)
 	AssertEqualElasticsearchDocuments(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualElasticsearchGivenUp(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualElasticsearchRefused(t, testTel,
