@@ -76,8 +76,8 @@ func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
 		cfg.Create, cfg.Partitions, cfg.Replicas = true, t.Partitions, t.ReplicationFactor
 	}
 	var err error
-	e.producer, err = kafka.NewProducer(cfg, e.encoder.topics(), func(what string, err error) {
-		e.say("connection", what, zap.Error(err))
+	e.producer, err = kafka.NewProducer(cfg, e.encoder.topics(), func(kind, what string, err error) {
+		e.say(kind, what, zap.Error(err))
 	})
 	if err == nil {
 		e.encoder.limit = e.producer.Limit

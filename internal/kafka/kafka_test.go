@@ -59,7 +59,7 @@ func producer(t *testing.T, k *servers.Kafka, topic, id string) *Producer {
 	p, err := NewProducer(Config{
 		Brokers: k.Addrs, ClientID: "test", Compression: "zstd", MaxMessageBytes: 1000000,
 		TransactionalID: id, MarkTopic: "marks-" + topic, Create: true, Partitions: 3, Replicas: -1,
-	}, []string{topic}, func(what string, err error) { t.Log(what, err) })
+	}, []string{topic}, func(_, what string, err error) { t.Log(what, err) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,7 +46,7 @@ type Result struct {
 type Producer struct {
 	cfg     Config
 	topics  []string                     // to be made, if so configured
-	trouble func(what string, err error) // told of each fault of a connection
+	trouble func(kind, what string, err error) // told of each fault of a connection
 
 	mu      sync.Mutex // transactions: one at a time; else: only while client is made or dropped
 	client  *kgo.Client
@@ -57,8 +58,8 @@ type Producer struct {
 }
 
 // NewProducer makes a producer, which connects with the first call of Send. Topics are those that
-// are made if the configuration says so; trouble is told of faults that Send waits out.
-func NewProducer(cfg Config, topics []string, trouble func(what string, err error)) (*Producer, error) {
+// are made if the configuration says so; trouble is told of faults that Send waits out, each of a kind.
+func NewProducer(cfg Config, topics []string, trouble func(kind, what string, err error)) (*Producer, error) {
 	if _, err := cfg.options(); err != nil {
 		return nil, err
 	}
@@ -163,7 +164,7 @@ func (p *Producer) connected(ctx context.Context) (*kgo.Client, error) {
 		return nil, err
 	}
 	opts = append(opts,
-		kgo.WithHooks(connections{p.trouble}),
+		kgo.WithHooks(connections{p.trouble, p.cfg.TLS}),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Kafka's own clients do
 		kgo.ProducerBatchCompression(codec(p.cfg.Compression)),
@@ -340,10 +341,18 @@ func explain(topic string, err error) error {
 }
 
 // connections tells of brokers that can't be reached.
-type connections struct{ trouble func(string, error) }
+type connections struct {
+	trouble func(kind, what string, err error)
+	tls     *tls.Config
+}
 
 func (c connections) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	if err != nil && c.trouble != nil && !errors.Is(err, kgo.ErrClientClosed) && !errors.Is(err, context.Canceled) {
-		c.trouble(fmt.Sprintf("no connection to %s:%d", b.Host, b.Port), err)
+	if err == nil || c.trouble == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) {
+		return
 	}
+	kind, what := "connection", fmt.Sprintf("no connection to %s:%d", b.Host, b.Port)
+	if whose := blame(err, c.tls, time.Now()); whose != "" {
+		kind, what = whose, what+": "+whose
+	}
+	c.trouble(kind, what, err)
 }

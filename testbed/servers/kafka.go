@@ -30,6 +30,7 @@ var kafkaJars string
 type KafkaOptions struct {
 	Brokers    int               // 1 if 0; each is a controller as well
 	Users      map[string]string // passwords by name: clients need SASL/PLAIN then
+	TLS        map[string]string // settings of one more listener, which speaks TLS: ssl.keystore.location and so on
 	Properties map[string]string // of server.properties, besides or instead of ours
 	Heap       string            // of each, "512m" if ""
 }
@@ -38,6 +39,7 @@ type KafkaOptions struct {
 type Kafka struct {
 	Brokers []*Process
 	Addrs   []string // host:port of each
+	Secure  []string // likewise, of the listeners that speak TLS
 	users   map[string]string
 }
 
@@ -80,7 +82,7 @@ func NewKafka(ctx context.Context, name, dir string, o KafkaOptions) (*Kafka, er
 		return nil, &fetchError{err}
 	}
 	n, classpath := max(1, o.Brokers), strings.Join(jars, ":")
-	ports := make([]int, 2*n) // of clients, of controllers
+	ports := make([]int, 3*n) // of clients, of controllers, of clients with TLS
 	for i := range ports {
 		for ports[i] == 0 || slices.Contains(ports[:i], ports[i]) {
 			if ports[i], err = FreePort(); err != nil {
@@ -104,7 +106,12 @@ func NewKafka(ctx context.Context, name, dir string, o KafkaOptions) (*Kafka, er
 		if err := os.MkdirAll(home, 0o755); err != nil {
 			return k, err
 		}
-		if err := os.WriteFile(properties, o.properties(i+1, n, addr, ports[n+i], voters, home), 0o600); err != nil {
+		secure := ""
+		if len(o.TLS) > 0 {
+			secure = fmt.Sprintf("127.0.0.1:%d", ports[2*n+i])
+			k.Secure = append(k.Secure, secure)
+		}
+		if err := os.WriteFile(properties, o.properties(i+1, n, addr, secure, ports[n+i], voters, home), 0o600); err != nil {
 			return k, err
 		}
 		format := exec.CommandContext(ctx, "java", "-XX:TieredStopAtLevel=1", "-cp", classpath, "kafka.tools.StorageTool",
@@ -139,7 +146,7 @@ func NewKafka(ctx context.Context, name, dir string, o KafkaOptions) (*Kafka, er
 	return k, k.complete(ctx, n)
 }
 
-func (o KafkaOptions) properties(id, n int, addr string, controller int, voters []string, home string) []byte {
+func (o KafkaOptions) properties(id, n int, addr, secure string, controller int, voters []string, home string) []byte {
 	replicas, inSync := fmt.Sprint(n), fmt.Sprint(max(1, n-1))
 	p := map[string]string{
 		"process.roles":                  "broker,controller",
@@ -173,6 +180,14 @@ func (o KafkaOptions) properties(id, n int, addr string, controller int, voters 
 			jaas += fmt.Sprintf(" user_%s=%q", user, password)
 		}
 		p["listener.name.client.plain.sasl.jaas.config"] = jaas + ";"
+	}
+	if secure != "" {
+		p["listeners"] += ",SECURE://" + secure
+		p["advertised.listeners"] += ",SECURE://" + secure
+		p["listener.security.protocol.map"] += ",SECURE:SSL"
+		for key, value := range o.TLS {
+			p["listener.name.secure."+key] = value
+		}
 	}
 	maps.Copy(p, o.Properties)
 	var b strings.Builder
