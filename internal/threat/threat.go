@@ -445,7 +445,7 @@ type state struct {
 	Names   map[string]string
 }
 
-// Snapshot gives the open incidents, as JSON.
+// Snapshot gives the open incidents, as JSON, for the next start of the same box.
 func (e *Engine) Snapshot() ([]byte, error) {
 	return json.Marshal(state{version, e.now, e.open, e.names})
 }
@@ -460,21 +460,12 @@ func (e *Engine) Restore(data []byte) error {
 	if s.Version != version {
 		return fmt.Errorf("%w: %d, this program writes %d", ErrVersion, s.Version, version)
 	}
-	by := map[string][]*incident{}
 	for _, in := range s.Open {
-		if in == nil || in.Kinds == nil || len(in.Actors) == 0 || len(in.Actors) > maxActors {
+		if !in.sound() {
 			return errors.New("reading the saved incidents: an incident makes no sense")
 		}
-		for _, k := range in.Kinds {
-			if k == nil || !(k.Strength >= 0 && k.Strength <= maxStrength) {
-				return errors.New("reading the saved incidents: an incident makes no sense")
-			}
-		}
-		for _, actor := range in.Actors {
-			by[actor] = append(by[actor], in)
-		}
 	}
-	e.now, e.open, e.by = s.Now, s.Open, by
+	e.now, e.open, e.by = s.Now, s.Open, byActor(s.Open)
 	if e.names = s.Names; e.names == nil {
 		e.names = map[string]string{}
 	}
