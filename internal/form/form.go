@@ -175,6 +175,13 @@ func (w *Walk) F32(all ...*float32) {
 
 // F32s are those of an array.
 func (w *Walk) F32s(all []float32) {
+	if !w.read {
+		w.b = slices.Grow(w.b, 4*len(all))
+		for _, x := range all {
+			w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(x))
+		}
+		return
+	}
 	for i := range all {
 		w.f32(&all[i])
 	}

@@ -5,7 +5,6 @@
 package traffic
 
 import (
-	"cmp"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -138,9 +137,7 @@ func (t *Traffic) close(found []baseline.Observation, ahead []Forecast) ([]basel
 		for _, c := range t.counts {
 			t.order = append(t.order, c)
 		}
-		slices.SortFunc(t.order, func(a, b *count) int {
-			return cmp.Or(cmp.Compare(a.device, b.device), cmp.Compare(a.application, b.application), cmp.Compare(a.direction, b.direction))
-		})
+		slices.SortFunc(t.order, func(a, b *count) int { return a.compare(b.who) })
 	}
 	gone := false
 	for _, c := range t.order {
