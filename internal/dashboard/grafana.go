@@ -132,8 +132,11 @@ func (d *Dashboard) grafanaPanel(p *Panel, id int, at place) object {
 		"targets": d.targets(p), "fieldConfig": object{"defaults": defaults, "overrides": overrides},
 	}
 	if p.search() {
-		if p.Shape == Table {
+		switch {
+		case p.Shape == Table:
 			overrides = p.columns()
+		case p.Shape == Lines && len(p.Values) > 1:
+			overrides = p.lines()
 		}
 		panel["fieldConfig"] = object{"defaults": defaults, "overrides": overrides}
 	}
@@ -189,13 +192,25 @@ func (p *Panel) columns() []object {
 		switch {
 		case v.Key == timestamp:
 			more = append(more, object{"id": "unit", "value": "dateTimeAsIso"})
-		case f.unit == "By":
-			more = append(more, object{"id": "unit", "value": "bytes"})
+		case grafanaUnits[f.unit] != "":
+			more = append(more, object{"id": "unit", "value": grafanaUnits[f.unit]})
 		}
 		all = append(all, column(name, v.Label, more...))
 	}
 	return all
 }
+
+// lines name the lines of several values as the panel does: Grafana calls them by what they count and the field.
+func (p *Panel) lines() (all []object) {
+	for _, v := range p.Values {
+		name := grafanaNames[v.Agg] + " " + p.valueField(v).path
+		all = append(all, object{"matcher": object{"id": "byName", "options": name}, "properties": []object{{"id": "displayName", "value": v.Label}}})
+	}
+	return all
+}
+
+// grafanaUnits are what Grafana calls the units of our tables.
+var grafanaUnits = map[string]string{"By": "bytes", "By/s": "Bps", "s": "s"}
 
 // grafanaNames are what Grafana calls the columns of values.
 var grafanaNames = map[string]string{"count": "Count", "sum": "Sum", "max": "Max", "avg": "Average", "cardinality": "Unique Count"}
@@ -212,8 +227,10 @@ func (p *Panel) unit() string {
 	if !p.search() {
 		return p.Unit
 	}
-	if len(p.Values) == 1 && p.valueField(p.Values[0]).unit == "By" {
-		return "bytes"
+	if len(p.Values) > 0 && p.Shape != Table { // all of them are of one
+		if u := grafanaUnits[p.valueField(p.Values[0]).unit]; u != "" {
+			return u
+		}
 	}
 	if p.Metric != "" && p.Values[0].Label == "bytes" {
 		return "bytes"

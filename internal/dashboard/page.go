@@ -34,8 +34,8 @@ func page() []byte {
 	b.WriteString("<!-- Made by `go generate ./internal/dashboard`; change the table in internal/dashboard instead. -->\n\n# Dashboards\n\n" +
 		"[How to put them in place](../how-to/dashboards.md). The same table makes all of them: saved objects for [Kibana](../../dashboards/kibana/monban.ndjson) and\n" +
 		"[OpenSearch Dashboards](../../dashboards/opensearch/monban.ndjson), and [Grafana's](../../dashboards/grafana). Those that ask Prometheus are for Grafana only.\n\n" +
-		"The last columns are what each panel's query returned from real servers that held what Monban wrote of the demo capture, and of itself and the\n" +
-		"machine meanwhile: buckets of the innermost level, or documents; of numbers the number; of Prometheus series. Panels marked *quiet* are empty when all is well.\n" +
+		"The last columns are what each panel's query returned from real servers that held what Monban wrote of the demo capture, of itself and the machine\n" +
+		"meanwhile, and of ten recorded days of flows and figures (what takes days to learn): buckets of the innermost level, or documents; of numbers the number; of Prometheus series. Panels marked *quiet* are empty when all is well.\n" +
 		"`UPDATE=1 go test ./testbed/outlets/dashboards && go generate ./internal/dashboard` writes it anew.\n")
 	returned := Returned()
 	shown := func(server, name string) string {

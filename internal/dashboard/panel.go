@@ -25,7 +25,7 @@ type Shape string
 // Shapes.
 const (
 	Number Shape = "number" // one value
-	Lines  Shape = "lines"  // values over time, one line for each value of the first of By
+	Lines  Shape = "lines"  // one value over time, a line for each value of By; or several values, a line each
 	Bars   Shape = "bars"   // a bar for each value of the first of By
 	Table  Shape = "table"  // a line for each combination of values of By
 	Rows   Shape = "rows"   // documents, newest first
@@ -94,6 +94,7 @@ type Split struct {
 type Condition struct {
 	Key    string
 	Values []string
+	Of     string // asked of documents with this field only
 }
 
 // Is asks for one of these values.
@@ -101,6 +102,9 @@ func Is(key string, values ...string) Condition { return Condition{Key: key, Val
 
 // Has asks for any value.
 func Has(key string) Condition { return Condition{Key: key} }
+
+// HasIf asks for any value of key in documents that have of, and nothing of others.
+func HasIf(of, key string) Condition { return Condition{Key: key, Of: of} }
 
 // field is where a key lies in documents.
 type field struct {

@@ -20,7 +20,9 @@ func (p *Panel) Lucene() string {
 	}
 	for _, c := range p.Where {
 		path := p.must(c.Key).path
-		if len(c.Values) == 0 {
+		if c.Of != "" {
+			parts = append(parts, "(_exists_:"+path+" OR (*:* NOT _exists_:"+p.must(c.Of).path+"))")
+		} else if len(c.Values) == 0 {
 			parts = append(parts, "_exists_:"+path)
 		} else {
 			parts = append(parts, path+":"+oneOf(c.Values))
@@ -136,6 +138,9 @@ func (p *Panel) Fields() map[string]string {
 	}
 	for _, c := range p.Where {
 		add(c.Key)
+		if c.Of != "" {
+			add(c.Of)
+		}
 	}
 	for _, v := range p.Values {
 		if v.Key != "" {

@@ -16,6 +16,8 @@ const (
 	dataSource   = "collector.data_source"
 	processor    = "collector.processor_manifest"
 	pipeline     = "collector.pipeline"
+	hostPosture  = "host.posture"
+	forecasts    = "traffic.forecast"
 )
 
 // Columns that several panels have.
@@ -26,7 +28,7 @@ var (
 
 // Dashboards are all of them. Those that ask Prometheus are for Grafana only.
 func Dashboards() []Dashboard {
-	return []Dashboard{overview(), incidents(), devices(), device(), conversations(), talkers(), commands(), collector(), host(), telemetry(), hostTelemetry()}
+	return []Dashboard{overview(), incidents(), devices(), device(), conversations(), talkers(), commands(), traffic(), thresholds(), posture(), collector(), host(), telemetry(), hostTelemetry()}
 }
 
 func overview() Dashboard {
@@ -47,7 +49,7 @@ func overview() Dashboard {
 		{ID: "suspects", Title: "Devices with unusual flows", Answers: "Who behaves differently from before?", Shape: Table, Width: 12, Events: []string{flows},
 			Where:  []Condition{Has("anomaly.score")},
 			Values: []Value{Count("unusual flows"), Max("anomaly.score", "greatest score")}, By: []Split{{"source.device.id", "device id", 20}, {"source.device.name", "device", 3}}},
-		{ID: "lasting", Title: "Floods and lasting changes", Answers: "What goes on that no single flow shows?", Shape: Rows, Width: 12, Events: []string{floods, observations},
+		{ID: "lasting", Title: "Floods and lasting changes", Answers: "What goes on that no single flow shows?", Shape: Rows, Width: 12, Events: []string{floods, observations}, Where: []Condition{news},
 			Columns: []string{"event.action", "observation.summary", "observation.severity", "flood.state", "destination.address", "flood.flows"}, Quiet: true},
 	}}
 }
@@ -97,6 +99,7 @@ func device() Dashboard {
 		{ID: "peers", Title: "Conversations", Answers: "Who speaks with whom?", Shape: Table, Width: 12, Events: []string{flows},
 			Values: []Value{Sum("network.bytes", "bytes"), Count("flows")}, By: []Split{{"source.device.id", "from", 20}, {"destination.address", "to", 20}, {"network.protocol.name", "protocol", 5}}},
 		{ID: "names", Title: "Names asked for", Answers: "What does it look for?", Shape: Table, Width: 12, Events: []string{flows}, Values: []Value{Count("flows")}, By: []Split{{"dns.question.names", "name", 50}}},
+		{ID: "expected", Title: "Traffic, expected and seen", Answers: "Does it send and receive as much as is usual at this hour, in bytes by the second?", Shape: Lines, Width: 24, Events: []string{forecasts}, Values: expectedAgainstSeen},
 		{ID: "reports", Title: "Reports", Answers: "What was reported of it?", Shape: Rows, Events: []string{reports}, Columns: reportColumns},
 		{ID: "reasons", Title: "Why flows are unusual", Answers: "Which kinds of evidence?", Shape: Bars, Events: []string{flows}, Values: []Value{Count("flows")}, By: []Split{{"anomaly.reasons.kind", "evidence", 15}}},
 		{ID: "sightings", Title: "What the wire says of it", Answers: "By which means did it tell who it is?", Shape: Bars, Events: []string{sightings}, Values: []Value{Count("sightings")}, By: []Split{{"sighting.kind", "kind", 10}}},
@@ -179,9 +182,16 @@ func host() Dashboard {
 		{ID: "load", Title: "Load", Answers: "Is there more to do than it can?", Shape: Lines, Metric: "system.cpu.load_average.1m", Values: []Value{Mean("metric.value", "threads")}, By: []Split{{"host.name", "host", 10}}},
 		{ID: "cpu", Title: "Processors by mode", Answers: "What are they busy with? Needs system.cpu.utilization turned on.", Shape: Lines, Metric: "system.cpu.utilization", Values: []Value{Mean("metric.value", "share")}, By: []Split{{"labels.cpu.mode", "mode", 10}}},
 		{ID: "memory", Title: "Memory by state", Answers: "How much is left?", Shape: Lines, Metric: "system.memory.usage", Values: []Value{Mean("metric.value", "bytes")}, By: []Split{{"labels.system.memory.state", "state", 10}}},
+		{ID: "used", Title: "Memory, share used", Answers: "Does it rise? Needs system.memory.utilization turned on.", Shape: Lines, Metric: "system.memory.utilization", Values: []Value{Mean("metric.value", "share")}, By: []Split{{"labels.system.memory.state", "state", 10}}},
+		{ID: "running", Title: "Processes by state", Answers: "Do they pile up, waiting or dead?", Shape: Lines, Metric: "system.process.count", Values: []Value{Max("metric.value", "processes")}, By: []Split{{"labels.process.state", "state", 10}}},
 		{ID: "processes", Title: "Memory of processes", Answers: "Which process grows?", Shape: Lines, Metric: "process.memory.usage", Values: []Value{Max("metric.value", "bytes")}, By: []Split{{"labels.process.executable.name", "process", 10}}},
 		{ID: "disks", Title: "File systems", Answers: "Where will it be full?", Shape: Table, Width: 12, Metric: "system.filesystem.usage",
 			Values: []Value{Max("metric.value", "bytes")}, By: []Split{{"host.name", "host", 10}, {"labels.system.filesystem.mountpoint", "mounted at", 20}, {"labels.system.filesystem.state", "state", 3}}},
+		{ID: "full", Title: "File systems, share used", Answers: "How fast does it fill? Needs system.filesystem.utilization turned on.", Shape: Lines, Metric: "system.filesystem.utilization", Values: []Value{Max("metric.value", "share")}, By: []Split{{"labels.system.filesystem.mountpoint", "mounted at", 10}}},
+		{ID: "io", Title: "Bytes of disks", Answers: "Which disk is read and written most? Counted since the boot.", Shape: Table, Width: 12, Metric: "system.disk.io",
+			Values: []Value{Max("metric.value", "bytes")}, By: []Split{{"host.name", "host", 10}, {"labels.system.device", "disk", 20}, {"labels.disk.io.direction", "direction", 2}}},
+		{ID: "network", Title: "Bytes of interfaces", Answers: "What do they carry? Counted since the boot.", Shape: Table, Width: 12, Metric: "system.network.io",
+			Values: []Value{Max("metric.value", "bytes")}, By: []Split{{"host.name", "host", 10}, {"labels.network.interface.name", "interface", 20}, {"labels.network.io.direction", "direction", 2}}},
 		{ID: "errors", Title: "Errors of interfaces", Answers: "Is a cable or a port broken? Counted since the boot.", Shape: Table, Width: 12, Metric: "system.network.errors",
 			Values: []Value{Max("metric.value", "errors")}, By: []Split{{"host.name", "host", 10}, {"labels.network.interface.name", "interface", 20}, {"labels.network.io.direction", "direction", 2}}},
 	}}

@@ -70,6 +70,10 @@ func (p *Panel) axes() object {
 	if p.Shape == Bars {
 		category, value, series, kind = "left", "bottom", "histogram", "histogram" // bars that lie are a histogram turned
 	}
+	title := p.Values[0].Label
+	if len(p.Values) > 1 { // the legend has them
+		title = ""
+	}
 	var all []object
 	for i, v := range p.Values {
 		all = append(all, object{
@@ -85,7 +89,7 @@ func (p *Panel) axes() object {
 		}},
 		"valueAxes": []object{{
 			"id": "ValueAxis-1", "name": "LeftAxis-1", "type": "value", "position": value, "show": true, "style": object{}, "scale": object{"type": "linear", "mode": "normal"},
-			"labels": object{"show": true, "rotate": 0, "filter": p.Shape == Bars, "truncate": 100}, "title": object{"text": p.Values[0].Label},
+			"labels": object{"show": true, "rotate": 0, "filter": p.Shape == Bars, "truncate": 100}, "title": object{"text": title},
 		}},
 		"seriesParams": all, "addTooltip": true, "addLegend": p.Shape == Lines, "legendPosition": "right", "times": []any{}, "addTimeMarker": false,
 		"labels": object{"show": p.Shape == Bars}, "thresholdLine": object{"show": false, "value": 10, "width": 1, "style": "full", "color": "#E7664C"},

@@ -26,6 +26,8 @@ import (
 // monban is the binary, reading the demo capture and watching itself and its host.
 type monban struct {
 	telemetry, host string // addresses to scrape
+	otlp            string // address that takes what was recorded
+	dir             string // of the files that are watched
 	log             string
 }
 
@@ -34,7 +36,7 @@ const namespace = "dash"
 // start starts the binary; it ends with the test.
 func start(t *testing.T, url string) *monban {
 	t.Helper()
-	var ports [2]int
+	var ports [3]int
 	for i := range ports {
 		var err error
 		if ports[i], err = servers.FreePort(); err != nil {
@@ -53,9 +55,11 @@ receivers:
     scrapers:
       cpu: {metrics: {system.cpu.utilization: {enabled: true}}}
       load:
-      memory:
-      filesystem:
+      memory: {metrics: {system.memory.utilization: {enabled: true}}}
+      disk:
+      filesystem: {metrics: {system.filesystem.utilization: {enabled: true}}}
       network:
+      processes:
       process: {include: {match_type: strict, names: [monban]}}
 processors:
   device:
@@ -76,14 +80,20 @@ service:
     logs/manifest: {receivers: [manifest], exporters: [elasticsearch]}
     metrics: {receivers: [host], exporters: [elasticsearch, prometheus]}
 `, filepath.Join(testbed.Root(), "testbed", "lab", "demo.pcap.gz"), url, namespace, ports[0], ports[1])
-	m := &monban{log: filepath.Join(t.TempDir(), "stderr")}
+	m := &monban{log: filepath.Join(t.TempDir(), "stderr"), dir: t.TempDir(), otlp: fmt.Sprintf("127.0.0.1:%d", ports[2])}
+	for _, name := range []string{"settings", "auth.log"} {
+		if err := os.WriteFile(filepath.Join(m.dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	m.host, m.telemetry = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	log, err := os.Create(m.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(testbed.Binary(t), "--config", "yaml:"+config)
+	cmd := exec.Command(testbed.Binary(t), "--config", "yaml:"+config,
+		"--config", "yaml:"+fmt.Sprintf(history, m.otlp), "--config", "yaml:"+fmt.Sprintf(watched, m.dir))
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -99,9 +109,16 @@ service:
 	return m
 }
 
-// fill waits until all of the demo is there, and figures of the host.
-func fill(t *testing.T, s *servers.Search) {
+// fill waits until all of the demo is there, and figures of the host, and adds what the demo has nothing of.
+func fill(t *testing.T, s *servers.Search, m *monban) {
 	t.Helper()
+	await(t, s, "metrics-monban.host-"+namespace, "*", 1) // it listens
+	record(t, m.otlp)
+	change(t, s, m.dir)
+	await(t, s, "logs-monban.forecast-"+namespace, "*", 1000)
+	for _, q := range []string{"monban.posture.kind:file AND monban.posture.change:changed", "monban.posture.kind:login"} {
+		await(t, s, "logs-monban.posture-"+namespace, q, 1)
+	}
 	const demo = 7000 // records at least
 	last := -1
 	for begun := time.Now(); ; time.Sleep(2 * time.Second) {
@@ -192,7 +209,7 @@ func TestPanels(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			s := servers.StartSearch(t, servers.SearchOptions{Version: version})
 			m := start(t, s.URL)
-			fill(t, s)
+			fill(t, s, m)
 			counts := map[string]int{}
 			product, _, _ := strings.Cut(version, "-")
 			if slices.Contains([]string{"elasticsearch-9.1.0", "opensearch-3.4.0"}, version) {
