@@ -26,6 +26,8 @@ type snapshot struct {
 	Learned []netip.Prefix        `json:"learned,omitempty"`
 	Routers []netip.Addr          `json:"routers,omitempty"`
 	Domains map[netip.Addr]string `json:"domains,omitempty"`
+
+	live live // of a checkpoint only
 }
 
 type deviceState struct {
@@ -39,6 +41,8 @@ type deviceState struct {
 	First    int64             `json:"first"`
 	Last     int64             `json:"last"`
 	Held     []holdingState    `json:"addresses,omitempty"`
+
+	live deviceLive
 }
 
 type holdingState struct {
@@ -48,13 +52,31 @@ type holdingState struct {
 	Claimed bool       `json:"claimed,omitempty"`
 	Near    bool       `json:"near,omitempty"`
 	Current bool       `json:"current,omitempty"`
+
+	live holdingLive
 }
 
 const maxSavedDomains = 4096
 
 // Snapshot gives all that must survive a restart, as JSON with a version.
 func (v *Inventory) Snapshot() ([]byte, error) {
-	s := snapshot{Version: snapshotVersion, Site: v.cfg.Site, Time: v.now, Domains: map[netip.Addr]string{}}
+	s := v.state()
+	s.Domains = map[netip.Addr]string{}
+	for a, n := range v.domains.young {
+		if len(s.Domains) < maxSavedDomains {
+			s.Domains[a] = n
+		}
+	}
+	b, err := json.Marshal(&s)
+	if err != nil {
+		return nil, fmt.Errorf("writing the inventory's state: %w", err)
+	}
+	return b, nil
+}
+
+// state is what snapshots and checkpoints have in common.
+func (v *Inventory) state() snapshot {
+	s := snapshot{Version: snapshotVersion, Site: v.cfg.Site, Time: v.now}
 	for d := v.recent.prev; d != &v.recent; d = d.prev {
 		ds := deviceState{
 			ID: d.id, MAC: d.mac.String(), Class: d.class, Evidence: d.evidence, Router: d.router, Passed: d.passed,
@@ -66,7 +88,7 @@ func (v *Inventory) Snapshot() ([]byte, error) {
 			}
 		}
 		for _, h := range d.held {
-			ds.Held = append(ds.Held, holdingState{h.addr, h.first, h.last, h.claimed, h.near, h.current})
+			ds.Held = append(ds.Held, holdingState{Addr: h.addr, First: h.first, Last: h.last, Claimed: h.claimed, Near: h.near, Current: h.current})
 		}
 		s.Devices = append(s.Devices, ds)
 	}
@@ -78,16 +100,7 @@ func (v *Inventory) Snapshot() ([]byte, error) {
 		s.Routers = append(s.Routers, a)
 	}
 	slices.SortFunc(s.Routers, netip.Addr.Compare)
-	for a, n := range v.domains.young {
-		if len(s.Domains) < maxSavedDomains {
-			s.Domains[a] = n
-		}
-	}
-	b, err := json.Marshal(&s)
-	if err != nil {
-		return nil, fmt.Errorf("writing the inventory's state: %w", err)
-	}
-	return b, nil
+	return s
 }
 
 // Restore takes the place of all that is known by what [Inventory.Snapshot] gave,
@@ -108,11 +121,32 @@ func (v *Inventory) Restore(b []byte) error {
 		return fmt.Errorf("reading the inventory's state: %w", err)
 	}
 	if s.Site != v.cfg.Site {
-		return &StateError{fmt.Sprintf("is of site %q, this one is %q", s.Site, v.cfg.Site)}
+		return otherSite(s.Site, v.cfg.Site)
 	}
 	if err := s.check(); err != nil {
 		return fmt.Errorf("reading the inventory's state: %w", err)
 	}
+	for _, d := range s.Devices {
+		for o, n := range d.Names {
+			d.Names[o] = cleanName(n)
+		}
+	}
+	if n := len(s.Devices) - v.cfg.MaxDevices; n > 0 {
+		s.Devices = s.Devices[n:]
+	}
+	v.restore(&s)
+	for a, n := range s.Domains {
+		v.domains.put(a, cleanName(n))
+	}
+	return nil
+}
+
+func otherSite(got, want string) error {
+	return &StateError{fmt.Sprintf("is of site %q, this one is %q", got, want)}
+}
+
+// restore takes the place of all that is known by a state that was checked.
+func (v *Inventory) restore(s *snapshot) {
 	v.reset()
 	v.now = s.Time
 	for _, p := range s.Learned {
@@ -123,16 +157,9 @@ func (v *Inventory) Restore(b []byte) error {
 	for _, a := range s.Routers {
 		v.routers[a] = true
 	}
-	for a, n := range s.Domains {
-		v.domains.put(a, cleanName(n))
-	}
-	if n := len(s.Devices) - v.cfg.MaxDevices; n > 0 {
-		s.Devices = s.Devices[n:]
-	}
 	for i := range s.Devices {
-		v.restore(&s.Devices[i])
+		v.restoreDevice(&s.Devices[i])
 	}
-	return nil
 }
 
 func (s *snapshot) check() error {
@@ -160,7 +187,7 @@ func (s *snapshot) check() error {
 	return nil
 }
 
-func (v *Inventory) restore(s *deviceState) {
+func (v *Inventory) restoreDevice(s *deviceState) {
 	d := &device{
 		id: s.ID, mac: packet.ParseMAC(s.MAC), class: s.Class, evidence: s.Evidence, router: s.Router, passed: s.Passed,
 		first: s.First, last: s.Last,
@@ -170,7 +197,7 @@ func (v *Inventory) restore(s *deviceState) {
 		d.vendor = v.vendor(d.mac)
 	}
 	for i, o := range originNames {
-		d.names[i] = cleanName(s.Names[o])
+		d.names[i] = s.Names[o]
 	}
 	for _, hs := range s.Held {
 		h := &holding{dev: d, addr: hs.Addr, first: hs.First, last: hs.Last, claimed: hs.Claimed, near: hs.Near}

@@ -36,6 +36,9 @@ type Chain struct {
 	Records uint64
 	New     []string // ids of devices told as new, in order
 
+	Before func()    // called before each flow, flood and sighting
+	Told   func(any) // called with each of them once judged, and with all that is told beside
+
 	checked int64 // when learning was last re-estimated
 }
 
@@ -91,6 +94,7 @@ func (c *Chain) Read(paths ...string) error {
 
 func (c *Chain) flow(r *flow.Record) {
 	c.Records++
+	c.before()
 	if r.Service == "" {
 		r.Service = app.Service(r)
 	}
@@ -99,10 +103,15 @@ func (c *Chain) flow(r *flow.Record) {
 	}
 	c.Baseline.Flow(r)
 	c.count(&r.Anomaly)
-	found, _ := c.Traffic.Flow(r)
+	c.told(*r)
+	found, ahead := c.Traffic.Flow(r)
 	for _, o := range found {
 		c.count(&o.Anomaly)
+		c.told(o)
 		c.Threat.Event(o.Time, &o.Anomaly)
+	}
+	for _, f := range ahead {
+		c.told(f)
 	}
 	if r.Anomaly.Score > 0 {
 		c.Threat.Flow(r)
@@ -111,19 +120,23 @@ func (c *Chain) flow(r *flow.Record) {
 }
 
 func (c *Chain) flood(f *flow.Flood) {
+	c.before()
 	f.Anomaly = event.Anomaly{}
 	c.Baseline.Flood(f)
 	c.count(&f.Anomaly)
+	c.told(*f)
 	c.Threat.Event(f.End, &f.Anomaly)
 }
 
 func (c *Chain) sighting(s *app.Sighting) {
+	c.before()
 	for _, d := range c.Devices.Sighting(s) {
 		c.device(d)
 	}
 	s.Anomaly = event.Anomaly{}
 	c.Baseline.Sighting(s)
 	c.count(&s.Anomaly)
+	c.told(*s)
 	c.Threat.Event(s.Time, &s.Anomaly)
 }
 
@@ -134,20 +147,36 @@ func (c *Chain) device(d device.Record) {
 	c.Threat.Name(d.ID, d.Name)
 	c.Baseline.Device(&d)
 	c.count(&d.Anomaly)
+	c.told(d)
 	c.Threat.Event(d.Time, &d.Anomaly)
 }
 
 func (c *Chain) tick(now int64) {
 	if now-c.checked >= 10e9 || now < c.checked {
 		c.checked = now
-		c.Baseline.Learned()
+		for _, s := range c.Baseline.Learned() {
+			c.told(s)
+		}
 	}
 	for _, o := range c.Baseline.Tick(now) {
 		c.count(&o.Anomaly)
+		c.told(o)
 		c.Threat.Event(o.Time, &o.Anomaly)
 	}
 	c.Threat.Tick(now)
 	c.reports(c.Threat.Reports())
+}
+
+func (c *Chain) before() {
+	if c.Before != nil {
+		c.Before()
+	}
+}
+
+func (c *Chain) told(x any) {
+	if c.Told != nil {
+		c.Told(x)
+	}
 }
 
 func (c *Chain) count(a *event.Anomaly) {
@@ -178,8 +207,32 @@ type state interface {
 	Restore([]byte) error
 }
 
+// HandOver does what happens when another process takes the site over: each engine goes on from the
+// checkpoint of the one before. It gives those.
+func (c *Chain) HandOver() (states [][]byte, err error) {
+	next := New(c.Home...)
+	for _, x := range []struct{ from, to live }{{c.Devices, next.Devices}, {c.Baseline, next.Baseline}, {c.Threat, next.Threat}, {c.Traffic, next.Traffic}} {
+		data, err := x.from.Checkpoint()
+		if err != nil {
+			return nil, err
+		}
+		if err := x.to.Resume(data); err != nil {
+			return nil, err
+		}
+		states = append(states, data)
+	}
+	c.Devices, c.Baseline, c.Threat, c.Traffic = next.Devices, next.Baseline, next.Threat, next.Traffic
+	return states, nil
+}
+
+type live interface {
+	Checkpoint() ([]byte, error)
+	Resume([]byte) error
+}
+
 func (c *Chain) reports(all []threat.Report) {
 	for _, r := range all {
+		c.told(r)
 		if _, known := c.Reports[r.ID]; !known {
 			c.Order = append(c.Order, r.ID)
 			c.First[r.ID] = r
