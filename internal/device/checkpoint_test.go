@@ -217,6 +217,18 @@ func TestHandOverChangesNothing(t *testing.T) {
 	}
 }
 
+// Both generations of names are handed over.
+func TestHandOverOfManyNames(t *testing.T) {
+	v := NewInventory(Config{})
+	for i := range maxDomains + 100 {
+		v.domains.put(netip.AddrFrom4([4]byte{8, byte(i >> 16), byte(i >> 8), byte(i)}), fmt.Sprintf("d%d.example.com", i))
+	}
+	if len(v.domains.old) != maxDomains || len(v.domains.young) != 100 {
+		t.Fatalf("%d old names, %d young", len(v.domains.old), len(v.domains.young))
+	}
+	handOver(t, v, map[string]bool{})
+}
+
 func TestResumeOfBadStateChangesNothing(t *testing.T) {
 	donor := NewInventory(Config{Site: "north"})
 	play(donor, arp(0, 1, "10.0.0.1"), arp(1, 2, "10.0.0.1"), arp(2, 2, "10.0.0.2"), sighting(3, app.DHCPAsk, 1, "", "plc"))

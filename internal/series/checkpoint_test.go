@@ -27,7 +27,7 @@ func TestCheckpointIsWhole(t *testing.T) {
 	for seed := range uint64(5) {
 		s := small(100)
 		for k := range uint64(70) {
-			x := s.slot(Key{k})
+			x := s.slot(Key{k, k + 7})
 			formtest.Fill(x, seed+k, "slot.key")
 			x.heard, x.series.low, x.series.high = int64(k)+1, -3, 5
 			for i := range x.series.views {
@@ -37,8 +37,8 @@ func TestCheckpointIsWhole(t *testing.T) {
 			x.series.rules.hourNow, x.series.rules.dayNow, x.series.rules.alarm, x.series.lnGap = 3, 2, Stuck, 5
 			x.series.derive()
 		}
-		s.release(s.index[Key{5}])
-		s.release(s.index[Key{2}])
+		s.release(s.index[Key{5, 12}])
+		s.release(s.index[Key{2, 9}])
 		s.now, s.hand, s.Freed = 1000, 17, 0
 		next := small(100)
 		if err := next.Resume(checkpoint(t, s)); err != nil {
