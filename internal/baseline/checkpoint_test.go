@@ -34,7 +34,7 @@ func (s *site) checkpoint() []byte {
 func (s *site) handOver() {
 	s.t.Helper()
 	data := s.checkpoint()
-	s.Engine = New(NewDefaultConfig())
+	s.Engine = New(s.cfg)
 	if err := s.Resume(data); err != nil {
 		s.t.Fatal(err)
 	}
@@ -239,6 +239,32 @@ func TestHandOverChangesNothing(t *testing.T) {
 		if !bytes.Equal(a.checkpoint(), b.checkpoint()) {
 			t.Error("in the end the state is other")
 		}
+	}
+}
+
+// What makes room for others depends on the state alone, ties too: all this happens at one moment.
+func TestHandOverOfFullEngine(t *testing.T) {
+	fill := func(pause func(s *site)) []byte {
+		s := newSite(t)
+		s.Engine = New(Config{MaxDevices: 64})
+		s.work(10 * time.Minute)
+		for i := range 18000 {
+			s.claim(flowEnd(i).MAC, flowEnd(i).Addr)
+			if i < 6000 {
+				s.Flow(s.try(outsider(i), broker, uint16(i), "S0"))
+				s.Flow(s.talk(flowEnd(i%90), outsider(i%40), 443))
+			}
+			if i%1999 == 0 {
+				pause(s)
+			}
+		}
+		if o, v, f := len(s.claims.owners), len(s.victims), len(s.foreign); o > maxClaims || v > maxVictims || f > maxForeign || s.Len() > 64 || o < maxClaims*3/4 || v < maxVictims/2 || f < maxForeign/2 {
+			t.Errorf("%d owners, %d victims, %d outside, %d devices: too many, or never full", o, v, f, s.Len())
+		}
+		return s.checkpoint()
+	}
+	if !bytes.Equal(fill(func(*site) {}), fill((*site).handOver)) {
+		t.Error("in the end the state is other")
 	}
 }
 
