@@ -68,7 +68,8 @@ func coming(s *Set, seed uint64, pause func()) (all []Verdict, outs []Outcome) {
 		if r.IntN(10) == 0 {
 			at -= int64(r.IntN(3)) * 3600e9
 		}
-		v, out := Verdict{}, Learned
+		var v Verdict
+		var out Outcome
 		if k[0]%2 == 0 {
 			v, out = s.Gauge(k, at, r.NormFloat64())
 		} else {

@@ -103,15 +103,15 @@ func (c *Chain) flow(r *flow.Record) {
 	}
 	c.Baseline.Flow(r)
 	c.count(&r.Anomaly)
-	c.told(*r)
+	tell(c, r)
 	found, ahead := c.Traffic.Flow(r)
 	for _, o := range found {
 		c.count(&o.Anomaly)
-		c.told(o)
+		tell(c, &o)
 		c.Threat.Event(o.Time, &o.Anomaly)
 	}
 	for _, f := range ahead {
-		c.told(f)
+		tell(c, &f)
 	}
 	if r.Anomaly.Score > 0 {
 		c.Threat.Flow(r)
@@ -124,7 +124,7 @@ func (c *Chain) flood(f *flow.Flood) {
 	f.Anomaly = event.Anomaly{}
 	c.Baseline.Flood(f)
 	c.count(&f.Anomaly)
-	c.told(*f)
+	tell(c, f)
 	c.Threat.Event(f.End, &f.Anomaly)
 }
 
@@ -136,7 +136,7 @@ func (c *Chain) sighting(s *app.Sighting) {
 	s.Anomaly = event.Anomaly{}
 	c.Baseline.Sighting(s)
 	c.count(&s.Anomaly)
-	c.told(*s)
+	tell(c, s)
 	c.Threat.Event(s.Time, &s.Anomaly)
 }
 
@@ -147,7 +147,7 @@ func (c *Chain) device(d device.Record) {
 	c.Threat.Name(d.ID, d.Name)
 	c.Baseline.Device(&d)
 	c.count(&d.Anomaly)
-	c.told(d)
+	tell(c, &d)
 	c.Threat.Event(d.Time, &d.Anomaly)
 }
 
@@ -155,12 +155,12 @@ func (c *Chain) tick(now int64) {
 	if now-c.checked >= 10e9 || now < c.checked {
 		c.checked = now
 		for _, s := range c.Baseline.Learned() {
-			c.told(s)
+			tell(c, &s)
 		}
 	}
 	for _, o := range c.Baseline.Tick(now) {
 		c.count(&o.Anomaly)
-		c.told(o)
+		tell(c, &o)
 		c.Threat.Event(o.Time, &o.Anomaly)
 	}
 	c.Threat.Tick(now)
@@ -173,9 +173,10 @@ func (c *Chain) before() {
 	}
 }
 
-func (c *Chain) told(x any) {
+// tell copies only for those who listen: there is one call a flow.
+func tell[T any](c *Chain, x *T) {
 	if c.Told != nil {
-		c.Told(x)
+		c.Told(*x)
 	}
 }
 
@@ -232,7 +233,7 @@ type live interface {
 
 func (c *Chain) reports(all []threat.Report) {
 	for _, r := range all {
-		c.told(r)
+		tell(c, &r)
 		if _, known := c.Reports[r.ID]; !known {
 			c.Order = append(c.Order, r.ID)
 			c.First[r.ID] = r
