@@ -277,39 +277,55 @@ func merged(t *testing.T, paths ...string) *chain.Chain {
 	return c
 }
 
-// Attacks put into a week of a real device's traffic, after it was learned.
-func TestInjections(t *testing.T) {
+// watchedDevice is a real device and a week of its traffic.
+type watchedDevice struct {
+	file  string
+	host  host
+	begin time.Time
+}
+
+var weekGateway = host{[6]byte{0x00, 0x1c, 0x7f, 0x53, 0xd0, 0x28}, netip.MustParseAddr("192.168.1.1")}
+
+// weeks are the devices that attacks are put into.
+func weeks(t *testing.T) []watchedDevice {
+	t.Helper()
 	dir := testbed.Data(t, "iot-week")
-	gateway := host{[6]byte{0x00, 0x1c, 0x7f, 0x53, 0xd0, 0x28}, netip.MustParseAddr("192.168.1.1")}
-	devices := []struct {
-		file  string
-		host  host
-		begin time.Time
-		days  float64
-	}{
-		{"blink-cam-01.pcap", host{[6]byte{0xf4, 0xb8, 0x5e, 0xff, 0x2b, 0x1b}, netip.MustParseAddr("192.168.1.129")}, time.Time{}, 0},
-		{"schlage-lock-01.pcap", host{[6]byte{0x78, 0xdb, 0x2f, 0xdb, 0x43, 0x48}, netip.MustParseAddr("192.168.1.122")}, time.Time{}, 0},
-		{"sifely-hub-01.pcap", host{[6]byte{0xf4, 0xcf, 0xa2, 0xeb, 0x59, 0xc4}, netip.MustParseAddr("192.168.1.127")}, time.Time{}, 0},
+	all := []watchedDevice{
+		{"blink-cam-01.pcap", host{[6]byte{0xf4, 0xb8, 0x5e, 0xff, 0x2b, 0x1b}, netip.MustParseAddr("192.168.1.129")}, time.Time{}},
+		{"schlage-lock-01.pcap", host{[6]byte{0x78, 0xdb, 0x2f, 0xdb, 0x43, 0x48}, netip.MustParseAddr("192.168.1.122")}, time.Time{}},
+		{"sifely-hub-01.pcap", host{[6]byte{0xf4, 0xcf, 0xa2, 0xeb, 0x59, 0xc4}, netip.MustParseAddr("192.168.1.127")}, time.Time{}},
 	}
-	for i := range devices {
-		d := &devices[i]
-		b, err := os.ReadFile(filepath.Join(dir, d.file))
+	for i := range all {
+		d := &all[i]
+		d.file = filepath.Join(dir, d.file)
+		b, err := os.ReadFile(d.file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		d.begin = time.Unix(int64(binary.LittleEndian.Uint32(b[24:])), 0)
-		d.days = 7
 	}
+	return all
+}
+
+// stage makes an attack on the device with this number, late in its week.
+func (d watchedDevice) stage(attack func(*script), number int, seed uint64) (s *script, begin time.Time) {
+	s = &script{rng: rand.New(rand.NewPCG(seed, uint64(number))), device: d.host, gateway: weekGateway, hops: 128}
+	begin = d.begin.Add(time.Duration((0.7 + 0.25*s.rng.Float64()) * 7 * 24 * float64(time.Hour))).Truncate(time.Second)
+	attack(s)
+	return s, begin
+}
+
+// Attacks put into a week of a real device's traffic, after it was learned.
+func TestInjections(t *testing.T) {
+	devices := weeks(t)
 	right, wanted, beside, outside := 0, 0, 0, 0
 	y := newTable("Staged", "Times", "Seen", "Right class")
 	for _, x := range injections {
 		here, hereRight := 0, 0
 		for di, d := range devices {
 			for seed := range uint64(3) {
-				s := &script{rng: rand.New(rand.NewPCG(seed, uint64(di))), device: d.host, gateway: gateway, hops: 128}
-				begin := d.begin.Add(time.Duration((0.7 + 0.25*s.rng.Float64()) * d.days * 24 * float64(time.Hour))).Truncate(time.Second)
-				x.run(s)
-				c := merged(t, filepath.Join(dir, d.file), write(t, s.frames, begin))
+				s, begin := d.stage(x.run, di, seed)
+				c := merged(t, d.file, write(t, s.frames, begin))
 				found, correct := false, false
 				for _, r := range c.Reports {
 					during := r.Last >= begin.UnixNano() && r.First <= begin.Add(s.at+10*time.Minute).UnixNano()

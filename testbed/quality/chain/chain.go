@@ -28,10 +28,9 @@ type Chain struct {
 	Threat   *threat.Engine
 	Traffic  *traffic.Traffic
 
-	Reports map[string]threat.Report // latest revision of each
-	First   map[string]threat.Report // first revision of each
-	Order   []string                 // ids of reports as they came
-	Unusual map[string]int           // records by kind of evidence
+	Reported
+	Splits  []*Split       // judge the same, each in its own way
+	Unusual map[string]int // records by kind of evidence
 	Packets uint64
 	Records uint64
 	New     []string // ids of devices told as new, in order
@@ -42,12 +41,23 @@ type Chain struct {
 	checked int64 // when learning was last re-estimated
 }
 
+// Reported is what was told of incidents.
+type Reported struct {
+	Reports map[string]threat.Report // latest revision of each
+	First   map[string]threat.Report // first revision of each
+	Order   []string                 // ids of reports as they came
+}
+
+func newReported() Reported {
+	return Reported{Reports: map[string]threat.Report{}, First: map[string]threat.Report{}}
+}
+
 // New makes a chain that knows nothing.
 func New(home ...netip.Prefix) *Chain {
 	return &Chain{
 		Home: home, Devices: device.NewInventory(device.Config{Home: home, Vendor: oui.Vendor}),
 		Baseline: baseline.New(baseline.NewDefaultConfig()), Threat: threat.New(), Traffic: traffic.New(series.NewDefaultConfig()),
-		Reports: map[string]threat.Report{}, First: map[string]threat.Report{}, Unusual: map[string]int{},
+		Reported: newReported(), Unusual: map[string]int{},
 	}
 }
 
@@ -75,6 +85,9 @@ func (c *Chain) Read(paths ...string) error {
 				c.device(r)
 			}
 			c.reports(c.Threat.Flush())
+			for _, s := range c.Splits {
+				s.flush()
+			}
 			return nil
 		case errors.As(err, &damaged):
 			continue
@@ -101,6 +114,9 @@ func (c *Chain) flow(r *flow.Record) {
 	for _, d := range c.Devices.Flow(r) {
 		c.device(d)
 	}
+	for _, s := range c.Splits {
+		s.flow(r)
+	}
 	c.Baseline.Flow(r)
 	c.count(&r.Anomaly)
 	tell(c, r)
@@ -122,6 +138,9 @@ func (c *Chain) flow(r *flow.Record) {
 func (c *Chain) flood(f *flow.Flood) {
 	c.before()
 	f.Anomaly = event.Anomaly{}
+	for _, s := range c.Splits {
+		s.flood(*f)
+	}
 	c.Baseline.Flood(f)
 	c.count(&f.Anomaly)
 	tell(c, f)
@@ -134,6 +153,9 @@ func (c *Chain) sighting(s *app.Sighting) {
 		c.device(d)
 	}
 	s.Anomaly = event.Anomaly{}
+	for _, x := range c.Splits {
+		x.sighting(*s)
+	}
 	c.Baseline.Sighting(s)
 	c.count(&s.Anomaly)
 	tell(c, s)
@@ -143,6 +165,9 @@ func (c *Chain) sighting(s *app.Sighting) {
 func (c *Chain) device(d device.Record) {
 	if d.Change == device.New {
 		c.New = append(c.New, d.ID)
+	}
+	for _, s := range c.Splits {
+		s.device(d)
 	}
 	c.Threat.Name(d.ID, d.Name)
 	c.Baseline.Device(&d)
@@ -234,10 +259,16 @@ type live interface {
 func (c *Chain) reports(all []threat.Report) {
 	for _, r := range all {
 		tell(c, &r)
-		if _, known := c.Reports[r.ID]; !known {
-			c.Order = append(c.Order, r.ID)
-			c.First[r.ID] = r
+	}
+	c.take(all)
+}
+
+func (t *Reported) take(all []threat.Report) {
+	for _, r := range all {
+		if _, known := t.Reports[r.ID]; !known {
+			t.Order = append(t.Order, r.ID)
+			t.First[r.ID] = r
 		}
-		c.Reports[r.ID] = r
+		t.Reports[r.ID] = r
 	}
 }
