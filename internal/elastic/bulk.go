@@ -103,6 +103,13 @@ func ReadResults(answer []byte, n int, results []Result) ([]Result, error) {
 // cluster are marks of reasons that say nothing about the document, though the status is 400.
 var cluster = []string{"index_closed_exception", "cluster_block_exception", "shards open", "can't exceed", "invalid_index_name", "validation_exception", "circuit_breaking"}
 
+// noPipeline reports whether a reason says that an ingest pipeline is missing, which the index names or
+// another pipeline calls: no fault of the document, though the status is 400.
+func noPipeline(reason string) bool {
+	return strings.HasPrefix(reason, "pipeline with id [") && strings.Contains(reason, "] does not exist") ||
+		strings.HasPrefix(reason, "Pipeline processor configured for non-existent pipeline [")
+}
+
 func judge(r Result) Verdict {
 	switch {
 	case r.Status == http.StatusOK, r.Status == http.StatusCreated:
@@ -112,6 +119,9 @@ func judge(r Result) Verdict {
 	case r.Status == http.StatusBadRequest, r.Status == http.StatusRequestEntityTooLarge, r.Status == http.StatusUnprocessableEntity:
 		if strings.HasSuffix(r.Type, "_parsing_exception") || strings.HasSuffix(r.Type, "_parse_exception") {
 			return Refused // its reason quotes the document, which may hold any of the marks
+		}
+		if noPipeline(r.Reason) {
+			return Later
 		}
 		for _, mark := range cluster {
 			if strings.Contains(r.Type, mark) || strings.Contains(r.Reason, mark) {

@@ -282,6 +282,8 @@ func Hint(status int, typ, reason string, err error) string {
 		return "the credentials lack a right: writing takes create_doc and auto_configure on logs-monban.* and metrics-monban.*, template: install takes manage_index_templates as well"
 	case has("index_not_found_exception") && has("data stream"):
 		return "the index template is missing: set template: install, or have an administrator install what docs/elasticsearch has"
+	case noPipeline(reason):
+		return "make the pipeline there, or take it out of index.default_pipeline and index.final_pipeline of the data stream's indices and template"
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		return "is this the address of Elasticsearch or OpenSearch itself?"
 	case status == http.StatusRequestEntityTooLarge:

@@ -249,6 +249,9 @@ func TestVerdicts(t *testing.T) {
 		{400, "document_parsing_exception", "failed to parse field [source.ip]", Refused},
 		{400, "document_parsing_exception", "Preview of field's value: 'shards open'", Refused},
 		{400, "illegal_argument_exception", "Limit of total fields [2000] has been exceeded", Refused},
+		{400, "illegal_argument_exception", "pipeline with id [geo] does not exist", Later},
+		{400, "illegal_argument_exception", "field [x] is not a number: pipeline with id [geo] does not exist", Refused},
+		{400, "illegal_state_exception", "Pipeline processor configured for non-existent pipeline [geo]", Later},
 		{400, "illegal_argument_exception", "this cluster currently has [1000]/[1000] maximum normal shards open", Later},
 		{400, "index_closed_exception", "closed", Later},
 	} {

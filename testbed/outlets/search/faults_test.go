@@ -27,6 +27,7 @@ func TestFaults(t *testing.T) {
 				{"missing template", missingTemplate}, // first, as a template in use can't be removed
 				{"mapping conflict", mappingConflict},
 				{"read-only index", readOnlyIndex},
+				{"missing pipeline", missingPipeline},
 				{"paused server", pausedServer},
 				{"killed server", killedServer},
 				{"outage", outage},
@@ -99,6 +100,30 @@ func readOnlyIndex(t *testing.T, s *servers.Search, ns string) {
 		t.Fatal(err)
 	}
 	f.arrived(t, s, ns)
+}
+
+// missingPipeline has a stream's index name an ingest pipeline that nobody has made yet: that is no
+// fault of the documents, which wait for it.
+func missingPipeline(t *testing.T, s *servers.Search, ns string) {
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage"}), newFeed()
+	f.send(p, 200)
+	f.arrived(t, s, ns)
+	for _, setting := range []string{"default_pipeline", "final_pipeline"} {
+		name := "not-there-" + setting
+		if err := s.Do(t.Context(), http.MethodPut, "/logs-monban.flow-"+ns+"/_settings", map[string]any{"index." + setting: name}, nil); err != nil {
+			t.Fatal(err)
+		}
+		f.send(p, 500)
+		p.says("Nothing can be sent for the time being", name, "make the pipeline")
+		if err := s.Do(t.Context(), http.MethodPut, "/_ingest/pipeline/"+name, map[string]any{"processors": []any{}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		f.arrived(t, s, ns)
+		p.says("Sending works again")
+	}
+	if n, err := s.Count(t.Context(), "logs-monban.deadletter-"+ns); n != 0 || err != nil {
+		t.Errorf("%d dead letters, %v", n, err)
+	}
 }
 
 // fullDisk lets the server find its disk full, which then lets nobody write.
