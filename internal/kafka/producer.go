@@ -45,7 +45,7 @@ type Result struct {
 // for each other.
 type Producer struct {
 	cfg     Config
-	topics  []string                     // to be made, if so configured
+	topics  []string                           // to be made, if so configured
 	trouble func(kind, what string, err error) // told of each fault of a connection
 
 	mu      sync.Mutex // transactions: one at a time; else: only while client is made or dropped
