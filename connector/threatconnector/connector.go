@@ -21,6 +21,7 @@ import (
 	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/internal/run"
+	"github.com/monban/monban/internal/shard"
 	"github.com/monban/monban/internal/threat"
 )
 
@@ -30,12 +31,31 @@ type threatConnector struct {
 	next      consumer.Logs
 	telemetry *metadata.TelemetryBuilder
 
-	keeps    component.ID // under which the storage keeps the incidents
-	mu       sync.Mutex   // the engine sees one batch at a time
+	keeps   component.ID // under which the storage keeps the incidents
+	sites   *shard.Engines[*site]
+	keeper  *keep.Keeper // of the one site; nil with shards
+	stopped bool
+}
+
+// site is what the incidents of one site need: of all that the connector sees, or of one shard.
+type site struct {
+	mu       sync.Mutex // the engine sees one batch at a time
 	engine   *threat.Engine
-	keeper   *keep.Keeper
-	stopped  bool
 	resource pcommon.Resource // of the observer, as the last record named it
+}
+
+// Checkpoint implements [shard.Engine].
+func (s *site) Checkpoint() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.engine.Checkpoint()
+}
+
+// Resume implements [shard.Engine].
+func (s *site) Resume(state []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.engine.Resume(state)
 }
 
 func newThreat(set connector.Settings, cfg *Config, next consumer.Logs) (*threatConnector, error) {
@@ -43,11 +63,16 @@ func newThreat(set connector.Settings, cfg *Config, next consumer.Logs) (*threat
 	if err != nil {
 		return nil, err
 	}
-	c := &threatConnector{cfg: cfg, set: set, keeps: set.ID, next: next, telemetry: t, engine: threat.New(), resource: pcommon.NewResource()}
+	c := &threatConnector{cfg: cfg, set: set, keeps: set.ID, next: next, telemetry: t,
+		sites: shard.New(func() *site { return &site{engine: threat.New(), resource: pcommon.NewResource()} })}
 	return c, t.RegisterThreatEvidenceDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		o.Observe(int64(c.engine.Dropped))
+		sum := int64(0)
+		c.sites.Each(func(s *site) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			sum += int64(s.engine.Dropped)
+		})
+		o.Observe(sum)
 		return nil
 	})
 }
@@ -55,56 +80,67 @@ func newThreat(set connector.Settings, cfg *Config, next consumer.Logs) (*threat
 func (*threatConnector) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
 func (c *threatConnector) Start(ctx context.Context, host component.Host) (err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keeper, err = keep.Open(ctx, host, c.cfg.Storage, component.KindConnector, c.keeps, c.cfg.SaveInterval, c.engine, c.set.Logger)
+	if r := shard.Find(host, c.cfg.Storage); r != nil {
+		c.sites.Join(r, component.KindConnector, c.keeps)
+		return nil
+	}
+	s := c.sites.One()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.keeper, err = keep.Open(ctx, host, c.cfg.Storage, component.KindConnector, c.keeps, c.cfg.SaveInterval, s.engine, c.set.Logger)
 	return err
 }
 
-// Shutdown writes what has not been told yet. Incidents stay open in the storage.
+// Shutdown writes what has not been told yet. Incidents stay open in the storage. Of shards it tells nothing: others
+// go on with them.
 func (c *threatConnector) Shutdown(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	s := c.sites.One()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c.stopped {
 		return nil
 	}
 	c.stopped = true
-	err := c.write(ctx, c.engine.Flush())
+	err := c.write(ctx, s, s.engine.Flush())
 	c.telemetry.Shutdown()
-	if kerr := c.keeper.Close(ctx, c.engine); err == nil {
+	if kerr := c.keeper.Close(ctx, s.engine); err == nil {
 		err = kerr
 	}
 	return err
 }
 
 func (c *threatConnector) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	s, err := c.sites.Of(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, rl := range logs.ResourceLogs().All() {
-		rl.Resource().CopyTo(c.resource)
+		rl.Resource().CopyTo(s.resource)
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				c.read(lr)
+				s.read(lr)
 			}
 		}
 	}
-	err := c.write(ctx, c.engine.Reports())
-	c.keeper.SaveIfDue(ctx, c.engine) // only now: what is saved as told must have been told
+	err = c.write(ctx, s, s.engine.Reports())
+	c.keeper.SaveIfDue(ctx, s.engine) // only now: what is saved as told must have been told
 	return err
 }
 
 // read looks at one record. Most are usual, and cost one look-up.
-func (c *threatConnector) read(lr plog.LogRecord) {
+func (s *site) read(lr plog.LogRecord) {
 	name := lr.EventName()
 	if name == device.Records.Name {
 		var r device.Record
 		logrecord.Read(lr, device.Records, &r)
-		c.engine.Name(r.ID, r.Name)
-		c.engine.Event(int64(lr.Timestamp()), &r.Anomaly)
+		s.engine.Name(r.ID, r.Name)
+		s.engine.Event(int64(lr.Timestamp()), &r.Anomaly)
 		return
 	}
 	if !logrecord.Has(lr, "anomaly.score") {
-		c.engine.Tick(int64(lr.Timestamp()))
+		s.engine.Tick(int64(lr.Timestamp()))
 		return
 	}
 	at := int64(lr.Timestamp())
@@ -113,26 +149,26 @@ func (c *threatConnector) read(lr plog.LogRecord) {
 		r := flow.Record{End: at}
 		logrecord.Read(lr, flow.Fields, &r)
 		r.Complete()
-		c.engine.Flow(&r)
+		s.engine.Flow(&r)
 	case flow.Floods.Name:
 		var f flow.Flood
 		logrecord.Read(lr, flow.Floods, &f)
-		c.engine.Event(at, &f.Anomaly)
+		s.engine.Event(at, &f.Anomaly)
 	case app.Sightings.Name:
-		var s app.Sighting
-		logrecord.Read(lr, app.Sightings, &s)
-		c.engine.Event(at, &s.Anomaly)
+		var seen app.Sighting
+		logrecord.Read(lr, app.Sightings, &seen)
+		s.engine.Event(at, &seen.Anomaly)
 	case baseline.Observations.Name:
 		var o baseline.Observation
 		logrecord.Read(lr, baseline.Observations, &o)
-		c.engine.Event(at, &o.Anomaly)
+		s.engine.Event(at, &o.Anomaly)
 	case posture.Records.Name:
 		var p posture.Record
 		logrecord.Read(lr, posture.Records, &p)
-		if name, ok := c.resource.Attributes().Get("host.name"); ok { // the device is the observer
-			c.engine.Name(p.Device, name.Str())
+		if name, ok := s.resource.Attributes().Get("host.name"); ok { // the device is the observer
+			s.engine.Name(p.Device, name.Str())
 		}
-		c.engine.Event(at, &p.Anomaly)
+		s.engine.Event(at, &p.Anomaly)
 	}
 }
 
@@ -141,20 +177,20 @@ var severityNumbers = map[string]plog.SeverityNumber{
 	threat.High: plog.SeverityNumberError, threat.Critical: plog.SeverityNumberFatal,
 }
 
-func (c *threatConnector) write(ctx context.Context, reports []threat.Report) error {
+func (c *threatConnector) write(ctx context.Context, s *site, reports []threat.Report) error {
 	if len(reports) == 0 {
 		return nil
 	}
-	out, records := c.batch()
+	out, records := s.batch()
 	c.put(ctx, records, reports)
 	return c.next.ConsumeLogs(ctx, out)
 }
 
 // batch is empty but for the resource of the observer.
-func (c *threatConnector) batch() (plog.Logs, plog.LogRecordSlice) {
+func (s *site) batch() (plog.Logs, plog.LogRecordSlice) {
 	out := plog.NewLogs()
 	rl := out.ResourceLogs().AppendEmpty()
-	c.resource.CopyTo(rl.Resource())
+	s.resource.CopyTo(rl.Resource())
 	sl := rl.ScopeLogs().AppendEmpty()
 	sl.Scope().SetName(metadata.ScopeName)
 	return out, sl.LogRecords()

@@ -352,7 +352,7 @@ func FuzzConsume(f *testing.F) {
 				t.Fatal(i, err)
 			}
 		}
-		state, err := c.engine.Snapshot()
+		state, err := c.sites.One().engine.Snapshot()
 		if err != nil {
 			t.Fatalf("the incidents can't be saved: %v", err)
 		}

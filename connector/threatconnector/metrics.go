@@ -18,64 +18,67 @@ import (
 type metricsThreat struct{ *threatConnector }
 
 func (c *metricsThreat) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	s, err := c.sites.Of(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := plog.NewLogs()
 	for _, rm := range md.ResourceMetrics().All() {
 		records := plog.NewLogRecordSlice()
 		for _, sm := range rm.ScopeMetrics().All() {
 			for _, m := range sm.Metrics().All() {
-				c.metric(records, rm.Resource().Attributes(), m)
+				s.metric(records, rm.Resource().Attributes(), m)
 			}
 		}
 		if records.Len() > 0 {
-			rm.Resource().CopyTo(c.resource)
-			here, at := c.batch()
+			rm.Resource().CopyTo(s.resource)
+			here, at := s.batch()
 			records.MoveAndAppendTo(at)
 			here.ResourceLogs().MoveAndAppendTo(out.ResourceLogs())
 		}
 	}
-	if reports := c.engine.Reports(); len(reports) > 0 {
-		here, at := c.batch()
+	if reports := s.engine.Reports(); len(reports) > 0 {
+		here, at := s.batch()
 		c.put(ctx, at, reports)
 		here.ResourceLogs().MoveAndAppendTo(out.ResourceLogs())
 	}
-	var err error
 	if out.LogRecordCount() > 0 {
 		err = c.next.ConsumeLogs(ctx, out)
 	}
-	c.keeper.SaveIfDue(ctx, c.engine)
+	c.keeper.SaveIfDue(ctx, s.engine)
 	return err
 }
 
-func (c *metricsThreat) metric(records plog.LogRecordSlice, resource pcommon.Map, m pmetric.Metric) {
+func (s *site) metric(records plog.LogRecordSlice, resource pcommon.Map, m pmetric.Metric) {
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
 		for _, dp := range m.Gauge().DataPoints().All() {
-			c.point(records, resource, m, dp.Attributes(), dp.Timestamp())
+			s.point(records, resource, m, dp.Attributes(), dp.Timestamp())
 		}
 	case pmetric.MetricTypeSum:
 		for _, dp := range m.Sum().DataPoints().All() {
-			c.point(records, resource, m, dp.Attributes(), dp.Timestamp())
+			s.point(records, resource, m, dp.Attributes(), dp.Timestamp())
 		}
 	case pmetric.MetricTypeHistogram:
 		for _, dp := range m.Histogram().DataPoints().All() {
-			c.point(records, resource, m, dp.Attributes(), dp.Timestamp())
+			s.point(records, resource, m, dp.Attributes(), dp.Timestamp())
 		}
 	case pmetric.MetricTypeExponentialHistogram:
 		for _, dp := range m.ExponentialHistogram().DataPoints().All() {
-			c.point(records, resource, m, dp.Attributes(), dp.Timestamp())
+			s.point(records, resource, m, dp.Attributes(), dp.Timestamp())
 		}
 	case pmetric.MetricTypeSummary:
 		for _, dp := range m.Summary().DataPoints().All() {
-			c.point(records, resource, m, dp.Attributes(), dp.Timestamp())
+			s.point(records, resource, m, dp.Attributes(), dp.Timestamp())
 		}
 	}
 }
 
 // point looks at one data point. Most are usual.
-func (c *metricsThreat) point(records plog.LogRecordSlice, resource pcommon.Map, m pmetric.Metric, attributes pcommon.Map, at pcommon.Timestamp) {
-	c.engine.Tick(int64(at))
+func (s *site) point(records plog.LogRecordSlice, resource pcommon.Map, m pmetric.Metric, attributes pcommon.Map, at pcommon.Timestamp) {
+	s.engine.Tick(int64(at))
 	if _, marked := attributes.Get("observation.kind"); !marked {
 		return
 	}
@@ -97,7 +100,7 @@ func (c *metricsThreat) point(records plog.LogRecordSlice, resource pcommon.Map,
 	if o.Phase != baseline.Fall { // the end is no evidence
 		if r := unusual.Reason(&o); r.Kind != "" {
 			o.Anomaly.Reasons = []event.Reason{r}
-			c.engine.Event(o.Time, &o.Anomaly)
+			s.engine.Event(o.Time, &o.Anomaly)
 		}
 	}
 	if o.Phase == "" {

@@ -448,7 +448,7 @@ func FuzzConsume(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		state, err := p.engine.Snapshot()
+		state, err := p.sites.One().engine.Snapshot()
 		if err != nil {
 			t.Fatalf("what was learned can't be saved: %v", err)
 		}
@@ -470,7 +470,7 @@ func BenchmarkJudge(b *testing.B) {
 	b.Run("read and judge", func(b *testing.B) {
 		b.ReportAllocs()
 		for i := range b.N {
-			p.judge(records.At(i % records.Len()))
+			p.sites.One().judge(records.At(i % records.Len()))
 		}
 	})
 	b.Run("batches of 1000", func(b *testing.B) {

@@ -20,6 +20,7 @@ import (
 	"github.com/monban/monban/internal/keep"
 	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/oui"
+	"github.com/monban/monban/internal/shard"
 	"github.com/monban/monban/processor/deviceprocessor/internal/metadata"
 )
 
@@ -29,15 +30,34 @@ type deviceProcessor struct {
 	next      consumer.Logs
 	telemetry *metadata.TelemetryBuilder
 
+	sites   *shard.Engines[*site]
+	keeper  *keep.Keeper // of the one site; nil with shards
+	stopped bool
+}
+
+// site is what one inventory needs: of all that the processor sees, or of one shard.
+type site struct {
 	mu        sync.Mutex // the inventory sees one batch at a time
 	inventory *device.Inventory
-	keeper    *keep.Keeper
-	stopped   bool
 	arena     logrecord.Arena
 	flow      flow.Record         // scratch
 	seen      app.Sighting        // scratch
 	observer  pcommon.Resource    // of the last batch, for what is told at the end
 	events    plog.LogRecordSlice // of the resource at hand
+}
+
+// Checkpoint implements [shard.Engine].
+func (s *site) Checkpoint() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inventory.Checkpoint()
+}
+
+// Resume implements [shard.Engine].
+func (s *site) Resume(state []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inventory.Resume(state)
 }
 
 func newProcessor(set processor.Settings, cfg *Config, next consumer.Logs) (*deviceProcessor, error) {
@@ -59,15 +79,22 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Logs) (*dev
 	}
 	p := &deviceProcessor{
 		cfg: cfg, set: set, next: next, telemetry: t,
-		inventory: device.NewInventory(device.Config{Home: home, Site: cfg.Site, MaxDevices: cfg.MaxDevices, Vendor: vendor}),
-		observer:  pcommon.NewResource(),
-		events:    plog.NewLogRecordSlice(),
+		sites: shard.New(func() *site {
+			return &site{
+				inventory: device.NewInventory(device.Config{Home: home, Site: cfg.Site, MaxDevices: cfg.MaxDevices, Vendor: vendor}),
+				observer:  pcommon.NewResource(), events: plog.NewLogRecordSlice(),
+			}
+		}),
 	}
 	watch := func(get func(device.Stats) int64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			o.Observe(get(p.inventory.Stats()))
+			sum := int64(0)
+			p.sites.Each(func(s *site) {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				sum += get(s.inventory.Stats())
+			})
+			o.Observe(sum)
 			return nil
 		}
 	}
@@ -83,80 +110,96 @@ func (*deviceProcessor) Capabilities() consumer.Capabilities {
 }
 
 func (p *deviceProcessor) Start(ctx context.Context, host component.Host) (err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.keeper, err = keep.Open(ctx, host, p.cfg.Storage, component.KindProcessor, p.set.ID, p.cfg.SaveInterval, p.inventory, p.set.Logger)
+	if r := shard.Find(host, p.cfg.Storage); r != nil {
+		p.sites.Join(r, component.KindProcessor, p.set.ID)
+		return nil
+	}
+	s := p.sites.One()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.keeper, err = keep.Open(ctx, host, p.cfg.Storage, component.KindProcessor, p.set.ID, p.cfg.SaveInterval, s.inventory, p.set.Logger)
 	return err
 }
 
-// Shutdown tells what changed and was not told yet, and saves the inventory.
+// Shutdown tells what changed and was not told yet, and saves the inventory. Of shards it tells nothing: others go on
+// with them.
 func (p *deviceProcessor) Shutdown(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	s := p.sites.One()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if p.stopped {
 		return nil
 	}
 	p.stopped = true
-	if left := p.inventory.Flush(); len(left) > 0 {
+	if left := s.inventory.Flush(); len(left) > 0 {
 		out := plog.NewLogs()
 		rl := out.ResourceLogs().AppendEmpty()
-		p.observer.CopyTo(rl.Resource())
-		p.append(left)
-		p.tell(rl)
+		s.observer.CopyTo(rl.Resource())
+		s.append(left)
+		s.tell(rl)
 		if err := p.next.ConsumeLogs(ctx, out); err != nil {
 			p.set.Logger.Error("What became known of devices last could not be handed on.", zap.Error(err))
 		}
 	}
 	p.telemetry.Shutdown()
-	return p.keeper.Close(ctx, p.inventory)
+	return p.keeper.Close(ctx, s.inventory)
 }
 
 func (p *deviceProcessor) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	s, err := p.sites.Of(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.consume(logs)
+	err = p.next.ConsumeLogs(ctx, logs)
+	p.keeper.SaveIfDue(ctx, s.inventory) // only now: what is saved as told must have been told
+	return err
+}
+
+// consume tells who the devices of a batch are, and adds to it what became known of them.
+func (s *site) consume(logs plog.Logs) {
 	for i, rl := range logs.ResourceLogs().All() {
 		if i == 0 {
-			rl.Resource().CopyTo(p.observer)
+			rl.Resource().CopyTo(s.observer)
 		}
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
 				switch lr.EventName() {
 				case flow.Fields.Name:
-					has := readFlow(lr, &p.flow)
-					p.append(p.inventory.Flow(&p.flow))
-					markFlow(&p.arena, lr, &p.flow, has)
+					has := readFlow(lr, &s.flow)
+					s.append(s.inventory.Flow(&s.flow))
+					markFlow(&s.arena, lr, &s.flow, has)
 				case app.Sightings.Name:
-					p.seen = app.Sighting{Time: int64(lr.Timestamp())}
-					logrecord.Read(lr, app.Sightings, &p.seen)
-					p.append(p.inventory.Sighting(&p.seen))
-					if p.seen.Device != "" {
-						lr.Attributes().PutStr(keyDevice, p.seen.Device)
+					s.seen = app.Sighting{Time: int64(lr.Timestamp())}
+					logrecord.Read(lr, app.Sightings, &s.seen)
+					s.append(s.inventory.Sighting(&s.seen))
+					if s.seen.Device != "" {
+						lr.Attributes().PutStr(keyDevice, s.seen.Device)
 					}
 				}
 			}
 		}
-		if p.events.Len() > 0 {
-			p.tell(rl)
+		if s.events.Len() > 0 {
+			s.tell(rl)
 		}
 	}
-	err := p.next.ConsumeLogs(ctx, logs)
-	p.keeper.SaveIfDue(ctx, p.inventory) // only now: what is saved as told must have been told
-	return err
 }
 
-func (p *deviceProcessor) append(events []device.Record) {
+func (s *site) append(events []device.Record) {
 	for i := range events {
-		logrecord.AppendTo(&p.arena, p.events, device.Records, events[i].Time, &events[i])
+		logrecord.AppendTo(&s.arena, s.events, device.Records, events[i].Time, &events[i])
 	}
 }
 
 // tell puts the collected events before all else of a resource, since whoever
 // reads in order must know a device before the flow that showed it.
-func (p *deviceProcessor) tell(rl plog.ResourceLogs) {
+func (s *site) tell(rl plog.ResourceLogs) {
 	all := plog.NewScopeLogsSlice()
 	sl := all.AppendEmpty()
 	sl.Scope().SetName(metadata.ScopeName)
-	p.events.MoveAndAppendTo(sl.LogRecords())
+	s.events.MoveAndAppendTo(sl.LogRecords())
 	rl.ScopeLogs().MoveAndAppendTo(all)
 	all.MoveAndAppendTo(rl.ScopeLogs())
 }

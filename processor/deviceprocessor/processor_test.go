@@ -334,13 +334,13 @@ func BenchmarkConsume(b *testing.B) {
 		events = append(events, aFlow(i, fmt.Sprintf("10.0.0.%d", i%100+1), byte(i%100+1), fmt.Sprintf("93.184.%d.%d", i%250, i%13), 254))
 	}
 	logs := batch(events...)
-	records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+	records, s := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords(), p.sites.One()
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, lr := range records.All() { // as it came, without copying it each time
-			has := readFlow(lr, &p.flow)
-			p.append(p.inventory.Flow(&p.flow))
-			markFlow(&p.arena, lr, &p.flow, has)
+			has := readFlow(lr, &s.flow)
+			s.append(s.inventory.Flow(&s.flow))
+			markFlow(&s.arena, lr, &s.flow, has)
 			lr.Attributes().RemoveIf(func(k string, _ pcommon.Value) bool { return k == keySourceDevice || k == keyDestDevice })
 		}
 	}
