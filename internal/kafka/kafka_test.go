@@ -179,7 +179,7 @@ func TestHalfSent(t *testing.T) {
 	}
 	once(t, func() map[string]int { return arrived(t, k, topic) }, 20)
 	// The first one is out, and says so.
-	if err := p.commit(t.Context(), client); err == nil || !strings.Contains(err.Error(), "transactional_id") {
+	if err := commit(t.Context(), client, "marks"); err == nil || !strings.Contains(err.Error(), "transactional_id") {
 		t.Errorf("a fenced producer committed: %v", err)
 	}
 }

@@ -29,6 +29,15 @@ type Message struct {
 	Marks   []uint64 // of all that it holds, each the same for the same content
 }
 
+// Size is how many bytes the message takes at most in a batch of its own, before compression.
+func (m *Message) Size() int {
+	n := 128 + len(m.Key) + len(m.Value) // the head of a batch and of a record
+	for _, h := range m.Headers {
+		n += 10 + len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
 // A Refusal is a message that the cluster will never take.
 type Refusal struct {
 	Index int // in what was sent
@@ -190,28 +199,28 @@ func (p *Producer) connected(ctx context.Context) (*kgo.Client, error) {
 			return nil, err
 		}
 	}
-	p.learnLimits(ctx, client)
+	topics := p.topics
+	if p.cfg.TransactionalID != "" {
+		topics = append(slices.Clone(topics), p.cfg.MarkTopic)
+	}
+	learnLimits(ctx, kadm.NewClient(client), &p.limits, p.cfg.MaxMessageBytes, topics...)
 	p.client, p.cancel = client, cancel
 	return client, nil
 }
 
 // learnLimits asks how large a batch each topic takes. Where that is not told, or changes later, a
 // batch that is too large is sent again message by message.
-func (p *Producer) learnLimits(ctx context.Context, client *kgo.Client) {
+func learnLimits(ctx context.Context, admin *kadm.Client, limits *sync.Map, most int, topics ...string) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	topics := p.topics
-	if p.cfg.TransactionalID != "" {
-		topics = append(slices.Clone(topics), p.cfg.MarkTopic)
-	}
-	all, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topics...)
+	all, err := admin.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return
 	}
 	for _, t := range all {
 		for _, c := range t.Configs {
 			if n, err := strconv.Atoi(c.MaybeValue()); c.Key == "max.message.bytes" && err == nil {
-				p.limits.Store(t.Name, int32(max(512, min(n, p.cfg.MaxMessageBytes))))
+				limits.Store(t.Name, int32(max(512, min(n, most))))
 			}
 		}
 	}
@@ -230,16 +239,17 @@ func (p *Producer) limit(topic string) int32 {
 // create makes the topics that are missing.
 func (p *Producer) create(ctx context.Context, client *kgo.Client) error {
 	admin := kadm.NewClient(client)
-	made, err := admin.CreateTopics(ctx, int32(p.cfg.Partitions), int16(p.cfg.Replicas), nil, p.topics...)
+	if err := createTopics(ctx, admin, p.cfg.Partitions, p.cfg.Replicas, nil, p.topics...); err != nil || p.cfg.TransactionalID == "" {
+		return err
+	}
+	return createTopics(ctx, admin, 1, p.cfg.Replicas, markSettings(), p.cfg.MarkTopic)
+}
+
+// createTopics makes those of the topics that are missing.
+func createTopics(ctx context.Context, admin *kadm.Client, partitions, replicas int, settings map[string]*string, topics ...string) error {
+	made, err := admin.CreateTopics(ctx, int32(partitions), int16(replicas), settings, topics...)
 	if err != nil {
 		return fmt.Errorf("creating topics: %w", err)
-	}
-	if p.cfg.TransactionalID != "" {
-		more, err := admin.CreateTopics(ctx, 1, int16(p.cfg.Replicas), markSettings(), p.cfg.MarkTopic)
-		if err != nil {
-			return fmt.Errorf("creating topics: %w", err)
-		}
-		made[p.cfg.MarkTopic] = more[p.cfg.MarkTopic]
 	}
 	for _, t := range made {
 		if t.Err != nil && !errors.Is(t.Err, kerr.TopicAlreadyExists) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -125,15 +126,15 @@ func (p *Producer) tryTransact(ctx context.Context, messages []Message, skip map
 		}
 		return refused, nil, err
 	}
-	if err := p.commit(ctx, client); err != nil {
+	if err := commit(ctx, client, p.cfg.MarkTopic); err != nil {
 		return nil, nil, err
 	}
 	p.carry = nil
 	return nil, repeated, nil
 }
 
-// commit ends the transaction, but does not hang with a broker that does.
-func (p *Producer) commit(ctx context.Context, client *kgo.Client) error {
+// commit ends the transaction, but does not hang with a broker that does. Topic is for the error's words.
+func commit(ctx context.Context, client *kgo.Client, topic string) error {
 	done := make(chan error, 1)
 	go func() { done <- client.EndTransaction(context.WithoutCancel(ctx), kgo.TryCommit) }()
 	select {
@@ -141,7 +142,7 @@ func (p *Producer) commit(ctx context.Context, client *kgo.Client) error {
 		return context.Cause(ctx)
 	case err := <-done:
 		if err != nil {
-			return explain(p.cfg.MarkTopic, fmt.Errorf("committing the transaction: %w", err))
+			return explain(topic, fmt.Errorf("committing the transaction: %w", err))
 		}
 		return nil
 	}
@@ -208,8 +209,6 @@ func (p *Producer) recover(ctx context.Context, client *kgo.Client) error {
 	if _, _, err := client.ProducerID(ctx); err != nil { // the cluster commits or aborts before it answers
 		return explain(p.cfg.MarkTopic, fmt.Errorf("asking for the producer id of %s: %w", p.cfg.TransactionalID, err))
 	}
-	// The end for those who see everything: what is committed lies before it, perhaps behind an open
-	// transaction of somebody else, which ends after a minute at the latest.
 	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, p.cfg.MarkTopic)
 	if err == nil {
 		err = ends.Error()
@@ -217,18 +216,11 @@ func (p *Producer) recover(ctx context.Context, client *kgo.Client) error {
 	if err != nil {
 		return explain(p.cfg.MarkTopic, err)
 	}
-	from := map[int32]kgo.Offset{}
 	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			from[o.Partition], left[o.Partition] = kgo.NewOffset().AtStart(), o.Offset
-		}
-	})
-	var marks []uint64
-	if len(left) > 0 {
-		if marks, err = p.readMarks(ctx, from, left); err != nil {
-			return err
-		}
+	ends.Each(func(o kadm.ListedOffset) { left[o.Partition] = o.Offset })
+	marks, err := p.readMarks(ctx, left)
+	if err != nil {
+		return err
 	}
 	p.carry, p.marks = marks[max(0, len(marks)-maxMarks):], make(map[uint64]struct{}, len(marks))
 	for _, m := range p.carry {
@@ -238,44 +230,21 @@ func (p *Producer) recover(ctx context.Context, client *kgo.Client) error {
 }
 
 // readMarks reads the topic of marks to its end.
-func (p *Producer) readMarks(ctx context.Context, from map[int32]kgo.Offset, left map[int32]int64) (marks []uint64, err error) {
-	opts, err := p.cfg.options()
-	if err != nil {
-		return nil, err
-	}
-	reader, err := kgo.NewClient(append(opts,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{p.cfg.MarkTopic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), // the last record is one
-		kgo.FetchMaxWait(time.Second))...)
-	if err != nil {
-		return nil, err
-	}
-	defer p.closing.Go(reader.Close)
+func (p *Producer) readMarks(ctx context.Context, left map[int32]int64) (marks []uint64, err error) {
 	mine, last := p.cfg.TransactionalID+"/", map[string][]byte{}
-	for len(left) > 0 {
-		fetches := reader.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			return nil, err
-		}
-		fetches.EachError(func(_ string, _ int32, e error) { err = errors.Join(err, e) })
-		if err != nil && !kerr.IsRetriable(err) {
-			return nil, explain(p.cfg.MarkTopic, err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			// what follows has no stroke, unless it is of an id that begins with ours and one
-			if part, ok := strings.CutPrefix(string(r.Key), mine); ok && !r.Attrs.IsControl() && !strings.Contains(part, "/") {
-				if part == "0" { // a new transaction
-					old := last[before]
-					clear(last)
-					last[before] = old
-				}
-				last[part] = r.Value
+	err = readAll(ctx, &p.cfg, p.cfg.MarkTopic, left, &p.closing, func(r *kgo.Record) {
+		// what follows has no stroke, unless it is of an id that begins with ours and one
+		if part, ok := strings.CutPrefix(string(r.Key), mine); ok && !strings.Contains(part, "/") {
+			if part == "0" { // a new transaction
+				old := last[before]
+				clear(last)
+				last[before] = old
 			}
-			if r.Offset >= left[r.Partition]-1 {
-				delete(left, r.Partition)
-			}
-		})
+			last[part] = r.Value
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	for _, key := range slices.Backward(slices.Sorted(maps.Keys(last))) { // the oldest first
 		if marks, err = decodeMarks(marks, last[key]); err != nil {
@@ -283,4 +252,56 @@ func (p *Producer) readMarks(ctx context.Context, from map[int32]kgo.Offset, lef
 		}
 	}
 	return marks, nil
+}
+
+// readAll gives all committed records of a topic up to the ends of its partitions, which are those for
+// readers that see everything: what is committed lies before them, perhaps behind an open transaction of somebody
+// else, which ends after its timeout at the latest. Closing is waited for by the caller's own closing.
+func readAll(ctx context.Context, cfg *Config, topic string, ends map[int32]int64, closing *sync.WaitGroup, each func(*kgo.Record)) error {
+	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
+	for partition, end := range ends {
+		if end > 0 {
+			from[partition], left[partition] = kgo.NewOffset().AtStart(), end
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	opts, err := cfg.options()
+	if err != nil {
+		return err
+	}
+	reader, err := kgo.NewClient(append(opts,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // the last record is one
+		kgo.FetchMaxWait(time.Second))...)
+	if err != nil {
+		return err
+	}
+	defer closing.Go(reader.Close)
+	for len(left) > 0 {
+		fetches := reader.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return err
+		}
+		var final error
+		fetches.EachError(func(_ string, _ int32, err error) {
+			if !kerr.IsRetriable(err) {
+				final = errors.Join(final, err)
+			}
+		})
+		if final != nil {
+			return explain(topic, final)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				each(r)
+			}
+			if r.Offset >= left[r.Partition]-1 {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return nil
 }
