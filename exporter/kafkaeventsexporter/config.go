@@ -1,6 +1,7 @@
 package kafkaeventsexporter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -8,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
-	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/monban/monban/internal/kafka"
+	"github.com/monban/monban/internal/kafkaconfig"
 	"github.com/monban/monban/internal/reference"
 )
 
@@ -26,21 +27,13 @@ const (
 
 // Config says where events go and how.
 type Config struct {
-	// Brokers are some of the cluster's, as host:port, several to an item with commas between; the
-	// others are learned from them.
-	Brokers []string `mapstructure:"brokers"`
-
-	// ClientID names this program to the brokers.
-	ClientID string `mapstructure:"client_id"`
-
-	// TLS secures connections; without it they are plain.
-	TLS configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
-
-	// SASL says who we are.
-	SASL SASLConfig `mapstructure:"sasl"`
+	kafkaconfig.Config `mapstructure:",squash"`
 
 	// TopicPrefix comes before the name of each kind: monban. makes monban.flows, monban.reports, …
 	TopicPrefix string `mapstructure:"topic_prefix"`
+
+	// Topic is one topic for all events, which keeps their order, in place of one for each kind.
+	Topic string `mapstructure:"topic"`
 
 	// Topics names topics of events otherwise: {network.flow: netflow}.
 	Topics map[string]string `mapstructure:"topics"`
@@ -55,8 +48,13 @@ type Config struct {
 	// exporter needs its own, the same at each start.
 	TransactionalID string `mapstructure:"transactional_id"`
 
+	// Transaction names the kafka_state extension in whose transactions records are written: those in which
+	// the partitions that they came from are judged. The receiver of these has the connection, so nothing else of the cluster is
+	// asked for here, and there is no queue.
+	Transaction *component.ID `mapstructure:"transaction"`
+
 	// CreateTopics makes topics that are missing.
-	CreateTopics configoptional.Optional[TopicConfig] `mapstructure:"create_topics"`
+	CreateTopics configoptional.Optional[kafkaconfig.TopicConfig] `mapstructure:"create_topics"`
 
 	// Compression is zstd, lz4, snappy, gzip or none.
 	Compression string `mapstructure:"compression"`
@@ -75,29 +73,6 @@ type Config struct {
 	_ struct{}
 }
 
-// SASLConfig is a name and a password.
-type SASLConfig struct {
-	// Mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none.
-	Mechanism string              `mapstructure:"mechanism"`
-	Username  string              `mapstructure:"username"`
-	Password  configopaque.String `mapstructure:"password"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
-// TopicConfig is how topics are made.
-type TopicConfig struct {
-	// Partitions of each topic.
-	Partitions int `mapstructure:"partitions"`
-
-	// ReplicationFactor of each topic, -1 for the cluster's default.
-	ReplicationFactor int `mapstructure:"replication_factor"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
 // topicName is what Kafka allows.
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
@@ -105,26 +80,6 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 func (c *Config) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(c.Brokers) == 0 {
-		add("brokers must name at least one broker, as host:9092")
-	}
-	for _, b := range c.brokers() {
-		if b == "" || strings.ContainsAny(b, " \t\"'/") {
-			add("brokers: %q is no host:port", b)
-		}
-	}
-	switch c.SASL.Mechanism {
-	case "":
-		if c.SASL.Username != "" || c.SASL.Password != "" {
-			add("sasl::username and sasl::password do nothing without sasl::mechanism")
-		}
-	case kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512:
-		if c.SASL.Username == "" {
-			add("sasl::username must be set with sasl::mechanism")
-		}
-	default:
-		add("sasl::mechanism must be %s, %s or %s, not %q", kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512, c.SASL.Mechanism)
-	}
 	known := []string{reference.Other}
 	for _, e := range reference.Events() {
 		known = append(known, e.Name)
@@ -152,10 +107,17 @@ func (c *Config) Validate() error {
 	if c.ShutdownGrace < 0 {
 		add("shutdown_grace can't be negative")
 	}
-	if c.CreateTopics.HasValue() {
-		if t := c.CreateTopics.Get(); t.Partitions < 1 || t.ReplicationFactor < -1 || t.ReplicationFactor == 0 {
-			add("create_topics needs partitions of 1 or more, and a replication_factor of 1 or more, or -1 for the cluster's default")
-		}
+	if c.Topic != "" && !topicName.MatchString(c.Topic) {
+		add("topic: %q can't be a topic; letters, digits, dot, underscore and hyphen can", c.Topic)
+	}
+	if c.Topic != "" && len(c.Topics) > 0 {
+		add("topic takes all events, so topics must be empty")
+	}
+	if c.Transaction != nil && c.TransactionalID != "" {
+		add("transactional_id must be empty with transaction: the receiver of the records has one for each partition")
+	}
+	if c.Transaction != nil && c.CreateTopics.HasValue() {
+		add("create_topics must not be set with transaction: the receiver of the records makes topics, if it is told to")
 	}
 	if q := c.QueueConfig; q.HasValue() && c.TransactionalID != "" && q.Get().NumConsumers > 1 {
 		add("sending_queue::num_consumers must be 1 with transactional_id: one transaction at a time")
@@ -163,19 +125,9 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// brokers are those of all items.
-func (c *Config) brokers() (all []string) {
-	for _, item := range c.Brokers {
-		for b := range strings.SplitSeq(item, ",") {
-			all = append(all, strings.TrimSpace(b))
-		}
-	}
-	return all
-}
-
 // topic is where an event goes; file is its name in the plural.
 func (c *Config) topic(event, file string) string {
-	if t := c.Topics[event]; t != "" {
+	if t := cmp.Or(c.Topic, c.Topics[event]); t != "" {
 		return t
 	}
 	return c.TopicPrefix + file

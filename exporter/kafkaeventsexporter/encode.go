@@ -1,6 +1,7 @@
 package kafkaeventsexporter
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -14,60 +15,59 @@ import (
 	"github.com/monban/monban/internal/reference"
 )
 
-// encoder makes messages of records. It is not safe for concurrent use, save for kind and topics.
-type encoder struct {
-	cfg    *Config
-	byKind map[string]string // topics, by event
-	json   *flatjson.Encoder
-	proto  plog.ProtoMarshaler
-	line   []byte
-	limit  func(topic string) int // bytes that a message may have there, nil where nobody knows
+// topics is where events go.
+type topics struct {
+	byKind map[string]string // by event
+	all    []string
 }
 
-// most is how many bytes a message of a topic may have, with all that belongs to it.
-func (e *encoder) most(topic string) int {
-	if e.limit != nil {
-		return min(e.limit(topic), e.cfg.MaxMessageBytes)
+func newTopics(cfg *Config) *topics {
+	t := &topics{byKind: map[string]string{}}
+	for _, ev := range reference.Events() {
+		t.byKind[ev.Name] = cfg.topic(ev.Name, ev.File)
 	}
-	return e.cfg.MaxMessageBytes
+	t.byKind[reference.Other] = cfg.topic(reference.Other, reference.Other)
+	t.all = slices.Compact(slices.Sorted(maps.Values(t.byKind)))
+	return t
 }
 
-// content is what a message holds.
+func (t *topics) kind(lr plog.LogRecord) string {
+	if name := lr.EventName(); t.byKind[name] != "" {
+		return name
+	}
+	return reference.Other
+}
+
+// encoder makes messages of records. It is not safe for concurrent use.
+type encoder struct {
+	*topics
+	cfg   *Config
+	json  *flatjson.Encoder
+	proto plog.ProtoMarshaler
+	line  []byte
+}
+
+func newEncoder(cfg *Config, t *topics) *encoder {
+	return &encoder{topics: t, cfg: cfg, json: flatjson.NewEncoder()}
+}
+
+// content is what a message holds of one kind.
 type content struct {
+	message int // its index
 	event   string
 	records int
-	outcome string
 }
 
-// batch is what one call sends; contents has an item for each message.
+// batch is what one call sends.
 type batch struct {
 	messages []kafka.Message
+	outcomes []string // of each message
 	contents []content
 	known    map[string]int // records left out, as they are there already, by event
 }
 
-func newEncoder(cfg *Config) *encoder {
-	e := &encoder{cfg: cfg, json: flatjson.NewEncoder(), byKind: map[string]string{}}
-	for _, ev := range reference.Events() {
-		e.byKind[ev.Name] = cfg.topic(ev.Name, ev.File)
-	}
-	e.byKind[reference.Other] = cfg.topic(reference.Other, reference.Other)
-	return e
-}
-
-func (e *encoder) topics() (all []string) {
-	for _, t := range e.byKind {
-		all = append(all, t)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-func (e *encoder) kind(lr plog.LogRecord) string {
-	if name := lr.EventName(); e.byKind[name] != "" {
-		return name
-	}
-	return reference.Other
+func (b *batch) add(m kafka.Message) {
+	b.messages, b.outcomes = append(b.messages, m), append(b.outcomes, outcomeSent)
 }
 
 // key is the message's key, nil if the record has none of the attributes.
@@ -86,13 +86,13 @@ func (e *encoder) key(resource pcommon.Map, lr plog.LogRecord) []byte {
 	return nil
 }
 
-// encode makes the messages of ld, without records whose mark is known.
-func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool) (batch, error) {
+// encode makes the messages of ld, without records whose mark is known. Limit is how many bytes a topic's message may have.
+func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool, limit func(topic string) int) (batch, error) {
 	if e.cfg.Encoding == encodingOTLP {
-		return e.encodeOTLP(ld, known)
+		return e.encodeOTLP(ld, known, limit)
 	}
 	n := ld.LogRecordCount()
-	b := batch{make([]kafka.Message, 0, n), make([]content, 0, n), map[string]int{}}
+	b := batch{make([]kafka.Message, 0, n), make([]string, 0, n), make([]content, 0, n), map[string]int{}}
 	var buf []byte
 	ends := make([]int, 0, n)
 	for _, rl := range ld.ResourceLogs().All() {
@@ -103,8 +103,8 @@ func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool) (batch, err
 				kind := e.kind(lr)
 				buf = e.json.AppendRecord(buf, lr)
 				ends = append(ends, len(buf))
-				b.messages = append(b.messages, kafka.Message{Topic: e.byKind[kind], Key: e.key(resource, lr)})
-				b.contents = append(b.contents, content{kind, 1, outcomeSent})
+				b.add(kafka.Message{Topic: e.byKind[kind], Key: e.key(resource, lr)})
+				b.contents = append(b.contents, content{len(b.contents), kind, 1})
 			}
 		}
 	}
@@ -121,37 +121,40 @@ func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool) (batch, err
 		}
 		m.Marks = []uint64{mark}
 		m.Headers = headers("application/json", c.event, mark)
+		c.message = kept
 		b.messages[kept], b.contents[kept] = m, c
 		kept++
 	}
-	b.messages, b.contents = b.messages[:kept], b.contents[:kept]
+	b.messages, b.outcomes, b.contents = b.messages[:kept], b.outcomes[:kept], b.contents[:kept]
 	return b, nil
 }
 
-// headers tell what a message is without its value: what kind, in what form, and an id which is the
+// headers tell what a message is without its value: what kind, if it is of one, in what form, and an id which is the
 // same when the same is sent again.
 func headers(form, event string, id uint64) []kgo.RecordHeader {
-	return []kgo.RecordHeader{
-		{Key: "content-type", Value: []byte(form)},
-		{Key: "event", Value: []byte(event)},
-		{Key: "id", Value: strconv.AppendUint(nil, id, 16)},
+	all := make([]kgo.RecordHeader, 0, 3)
+	all = append(all, kgo.RecordHeader{Key: "content-type", Value: []byte(form)})
+	if event != "" {
+		all = append(all, kgo.RecordHeader{Key: "event", Value: []byte(event)})
 	}
+	return append(all, kgo.RecordHeader{Key: "id", Value: strconv.AppendUint(nil, id, 16)})
 }
 
 // group is the records of one message to be.
 type group struct {
-	kind     string
+	topic    string
 	key      []byte
 	resource plog.ResourceLogs
 	scope    plog.ScopeLogs
 	records  []plog.LogRecord
 	marks    []uint64
+	most     int // bytes of a message
 }
 
-func (e *encoder) encodeOTLP(ld plog.Logs, known func(mark uint64) bool) (b batch, err error) {
+func (e *encoder) encodeOTLP(ld plog.Logs, known func(mark uint64) bool, limit func(topic string) int) (b batch, err error) {
 	b.known = map[string]int{}
 	marked := e.cfg.TransactionalID != "" // nobody asks for them else
-	type place struct{ kind, key string }
+	type place struct{ topic, key string }
 	groups := map[place]*group{}
 	var order []*group
 	for _, rl := range ld.ResourceLogs().All() {
@@ -169,11 +172,11 @@ func (e *encoder) encodeOTLP(ld plog.Logs, known func(mark uint64) bool) (b batc
 						continue
 					}
 				}
-				key := e.key(resource, lr)
-				at := place{kind, string(key)}
+				topic, key := e.byKind[kind], e.key(resource, lr)
+				at := place{topic, string(key)}
 				g := groups[at]
 				if g == nil {
-					g = &group{kind: kind, key: key, resource: rl, scope: sl}
+					g = &group{topic: topic, key: key, resource: rl, scope: sl, most: min(limit(topic), e.cfg.MaxMessageBytes)}
 					groups[at], order = g, append(order, g)
 				}
 				g.records = append(g.records, lr)
@@ -206,7 +209,7 @@ func (e *encoder) add(b *batch, g *group, records []plog.LogRecord, marks []uint
 		lr.CopyTo(sl.LogRecords().AppendEmpty())
 	}
 	const room = 512 // for headers and what Kafka adds
-	if n := len(records); n > 1 && e.proto.LogsSize(ld)+len(g.key) > e.most(e.byKind[g.kind])-room {
+	if n := len(records); n > 1 && e.proto.LogsSize(ld)+len(g.key) > g.most-room {
 		half := min(n/2, len(marks)) // there may be none
 		if err := e.add(b, g, records[:n/2], marks[:half]); err != nil {
 			return err
@@ -217,10 +220,24 @@ func (e *encoder) add(b *batch, g *group, records []plog.LogRecord, marks []uint
 	if err != nil {
 		return err
 	}
-	b.messages = append(b.messages, kafka.Message{
-		Topic: e.byKind[g.kind], Key: g.key, Value: value, Marks: marks,
-		Headers: headers("application/x-protobuf", g.kind, xxhash.Sum64(value)),
+	first := len(b.contents)
+	for _, lr := range records {
+		kind, i := e.kind(lr), first
+		for i < len(b.contents) && b.contents[i].event != kind {
+			i++
+		}
+		if i == len(b.contents) {
+			b.contents = append(b.contents, content{len(b.messages), kind, 0})
+		}
+		b.contents[i].records++
+	}
+	kind := ""
+	if len(b.contents) == first+1 {
+		kind = b.contents[first].event
+	}
+	b.add(kafka.Message{
+		Topic: g.topic, Key: g.key, Value: value, Marks: marks,
+		Headers: headers("application/x-protobuf", kind, xxhash.Sum64(value)),
 	})
-	b.contents = append(b.contents, content{g.kind, len(records), outcomeSent})
 	return nil
 }

@@ -2,10 +2,13 @@ package kafkaeventsexporter
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap/xconfmap"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/monban/monban/internal/kafka"
@@ -44,13 +47,17 @@ func site() plog.Logs {
 
 func nothing(uint64) bool { return false }
 
+func roomy(string) int { return 1 << 30 }
+
+func encoderOf(cfg *Config) *encoder { return newEncoder(cfg, newTopics(cfg)) }
+
 // TestKnown leaves out what is there already, in whatever batch it comes.
 func TestKnown(t *testing.T) {
 	for _, encoding := range []string{encodingJSON, encodingOTLP} {
 		cfg := testConfig(encoding)
 		cfg.TransactionalID = "x"
-		e := newEncoder(cfg)
-		all, err := e.encode(site(), nothing)
+		e := encoderOf(cfg)
+		all, err := e.encode(site(), nothing, roomy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +67,7 @@ func TestKnown(t *testing.T) {
 		} else {
 			second = second[1:2]
 		}
-		rest, err := e.encode(site(), func(mark uint64) bool { return mark == second[0] })
+		rest, err := e.encode(site(), func(mark uint64) bool { return mark == second[0] }, roomy)
 		n := 0
 		for _, c := range rest.contents {
 			n += c.records
@@ -79,7 +86,7 @@ func keys(m []kafka.Message) (all []string) {
 }
 
 func TestJSON(t *testing.T) {
-	b, err := newEncoder(testConfig(encodingJSON)).encode(site(), nothing)
+	b, err := encoderOf(testConfig(encodingJSON)).encode(site(), nothing, roomy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +106,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("message %d: header %s, event %s", i, m.Headers[1].Value, v["event"])
 		}
 	}
-	again, _ := newEncoder(testConfig(encodingJSON)).encode(site(), nothing)
+	again, _ := encoderOf(testConfig(encodingJSON)).encode(site(), nothing, roomy)
 	for i := range b.messages {
 		if again.messages[i].Marks[0] != b.messages[i].Marks[0] {
 			t.Errorf("message %d has another mark when it is sent again", i)
@@ -110,7 +117,7 @@ func TestJSON(t *testing.T) {
 func TestOTLP(t *testing.T) {
 	cfg := testConfig(encodingOTLP)
 	cfg.TransactionalID = "x"
-	b, err := newEncoder(cfg).encode(site(), nothing)
+	b, err := encoderOf(cfg).encode(site(), nothing, roomy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +143,38 @@ func TestOTLP(t *testing.T) {
 	}
 }
 
+// TestOneTopic keeps the order of different events that go to one topic with one key.
+func TestOneTopic(t *testing.T) {
+	cfg := testConfig(encodingOTLP)
+	cfg.Topic, cfg.Key = "monban.edge", []string{"observer.name"}
+	b, err := encoderOf(cfg).encode(site(), nothing, roomy)
+	if err != nil || len(b.messages) != 1 || b.messages[0].Topic != "monban.edge" || string(b.messages[0].Key) != "gate" {
+		t.Fatal(b.messages, err)
+	}
+	for _, h := range b.messages[0].Headers {
+		if h.Key == "event" {
+			t.Errorf("a message of several events is said to be of %s", h.Value)
+		}
+	}
+	counts := map[string]int{}
+	for _, c := range b.contents {
+		counts[c.event] += c.records
+	}
+	if !maps.Equal(counts, map[string]int{"network.flow": 4, "threat.report": 1, "other": 1}) {
+		t.Errorf("counts %v", counts)
+	}
+	ld, err := (&plog.ProtoUnmarshaler{}).UnmarshalLogs(b.messages[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, is := site().ResourceLogs().At(0).ScopeLogs().At(0).LogRecords(), ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+	for i, lr := range was.All() {
+		if is.At(i).EventName() != lr.EventName() || !is.At(i).Attributes().Equal(lr.Attributes()) {
+			t.Errorf("record %d is another", i)
+		}
+	}
+}
+
 // TestOTLPSplits cuts what is too large for one message, and loses nothing.
 func TestOTLPSplits(t *testing.T) {
 	cfg := testConfig(encodingOTLP)
@@ -148,7 +187,7 @@ func TestOTLPSplits(t *testing.T) {
 		lr.Attributes().PutStr("source.device.id", "plc")
 		lr.Attributes().PutStr("x", strings.Repeat("x", 500))
 	}
-	b, err := newEncoder(cfg).encode(ld, nothing)
+	b, err := encoderOf(cfg).encode(ld, nothing, roomy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +206,7 @@ func TestOTLPSplits(t *testing.T) {
 func TestTopics(t *testing.T) {
 	cfg := testConfig(encodingJSON)
 	cfg.TopicPrefix, cfg.Topics = "ot-", map[string]string{"network.flow": "netflow"}
-	topics := newEncoder(cfg).topics()
+	topics := newTopics(cfg).all
 	if len(topics) != len(reference.Events())+1 || !slices.Contains(topics, "netflow") || !slices.Contains(topics, "ot-reports") || slices.Contains(topics, "ot-flows") {
 		t.Errorf("topics %q", topics)
 	}
@@ -189,15 +228,20 @@ func TestValidate(t *testing.T) {
 		"no user":      {func(c *Config) { c.SASL.Mechanism = "PLAIN" }, "username must be set"},
 		"no mechanism": {func(c *Config) { c.SASL.Username = "x" }, "do nothing without"},
 		"size":         {func(c *Config) { c.MaxMessageBytes = 5 }, "between 16384"},
+		"one topic":    {func(c *Config) { c.Topic = "a b" }, "topic: "},
+		"two ways":     {func(c *Config) { c.Topic = "a"; c.Topics = map[string]string{"network.flow": "x"} }, "topics must be empty"},
+		"two ids":      {func(c *Config) { c.TransactionalID = "x"; c.Transaction = &component.ID{} }, "transactional_id must be empty"},
+		"two makers":   {func(c *Config) { c.CreateTopics.GetOrInsertDefault(); c.Transaction = &component.ID{} }, "create_topics must not be set"},
+		"no partition": {func(c *Config) { c.CreateTopics.GetOrInsertDefault().Partitions = 0 }, "partitions of 1 or more"},
 		"consumers":    {func(c *Config) { c.TransactionalID = "x"; c.QueueConfig.Get().NumConsumers = 2 }, "num_consumers must be 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := testConfig(encodingOTLP)
-			if err := cfg.Validate(); err != nil {
+			if err := xconfmap.Validate(cfg); err != nil {
 				t.Fatal(err)
 			}
 			c.change(cfg)
-			if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := xconfmap.Validate(cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
@@ -215,10 +259,10 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	for _, encoding := range []string{encodingJSON, encodingOTLP} {
 		b.Run(encoding, func(b *testing.B) {
-			e := newEncoder(testConfig(encoding))
+			e := encoderOf(testConfig(encoding))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := e.encode(ld, nothing); err != nil {
+				if _, err := e.encode(ld, nothing, roomy); err != nil {
 					b.Fatal(err)
 				}
 			}

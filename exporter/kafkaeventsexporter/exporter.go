@@ -3,6 +3,7 @@ package kafkaeventsexporter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/monban/monban/exporter/kafkaeventsexporter/internal/metadata"
 	"github.com/monban/monban/internal/kafka"
+	"github.com/monban/monban/internal/shard"
 )
 
 // sayAgain is how long a fault that goes on is not mentioned again.
@@ -36,8 +38,8 @@ type kafkaEvents struct {
 	logger *zap.Logger
 	tb     *metadata.TelemetryBuilder
 
-	mu       sync.Mutex // of encoder
-	encoder  *encoder
+	topics   *topics
+	encoders sync.Pool // of *encoder
 	producer *kafka.Producer
 
 	ctx    context.Context // over when what is on its way is to be given up
@@ -52,36 +54,22 @@ func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafk
 	if err != nil {
 		return nil, err
 	}
-	e := &kafkaEvents{cfg: cfg, logger: set.Logger, tb: tb, encoder: newEncoder(cfg), said: map[string]time.Time{}}
+	e := &kafkaEvents{cfg: cfg, logger: set.Logger, tb: tb, topics: newTopics(cfg), said: map[string]time.Time{}}
+	e.encoders.New = func() any { return newEncoder(cfg, e.topics) }
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return e, nil
 }
 
 func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
-	cfg := kafka.Config{
-		Brokers: e.cfg.brokers(), ClientID: e.cfg.ClientID,
-		Mechanism: e.cfg.SASL.Mechanism, Username: e.cfg.SASL.Username, Password: string(e.cfg.SASL.Password),
-		Compression: e.cfg.Compression, MaxMessageBytes: e.cfg.MaxMessageBytes,
-		TransactionalID: e.cfg.TransactionalID, MarkTopic: e.cfg.TopicPrefix + "marks",
+	cfg, err := e.cfg.Client(ctx, e.cfg.CreateTopics)
+	if err != nil {
+		return err
 	}
-	if e.cfg.TLS.HasValue() {
-		tls, err := e.cfg.TLS.Get().LoadTLSConfig(ctx)
-		if err != nil {
-			return err
-		}
-		cfg.TLS = tls
-	}
-	if e.cfg.CreateTopics.HasValue() {
-		t := e.cfg.CreateTopics.Get()
-		cfg.Create, cfg.Partitions, cfg.Replicas = true, t.Partitions, t.ReplicationFactor
-	}
-	var err error
-	e.producer, err = kafka.NewProducer(cfg, e.encoder.topics(), func(kind, what string, err error) {
+	cfg.Compression, cfg.MaxMessageBytes = e.cfg.Compression, e.cfg.MaxMessageBytes
+	cfg.TransactionalID, cfg.MarkTopic = e.cfg.TransactionalID, e.cfg.TopicPrefix+"marks"
+	e.producer, err = kafka.NewProducer(cfg, e.topics.all, func(kind, what string, err error) {
 		e.say(kind, what, zap.Error(err))
 	})
-	if err == nil {
-		e.encoder.limit = e.producer.Limit
-	}
 	return err
 }
 
@@ -107,9 +95,7 @@ func (e *kafkaEvents) consume(ctx context.Context, ld plog.Logs) error {
 	if err := e.producer.Ready(ctx); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	batch, err := e.encoder.encode(ld, e.producer.Known)
-	e.mu.Unlock()
+	batch, err := e.encode(ld, e.producer.Known, e.producer.Limit)
 	if err != nil {
 		return consumererror.NewPermanent(err)
 	}
@@ -118,20 +104,73 @@ func (e *kafkaEvents) consume(ctx context.Context, ld plog.Logs) error {
 		return err
 	}
 	for _, i := range result.Repeated {
-		batch.contents[i].outcome = outcomeRepeated
+		batch.outcomes[i] = outcomeRepeated
 	}
 	for _, r := range result.Refused {
-		batch.contents[r.Index].outcome = outcomeRefused
-		m := batch.messages[r.Index]
-		e.say("refused", "the cluster will never take this message, its records are lost",
-			zap.String("topic", m.Topic), zap.ByteString("key", m.Key), zap.Int("bytes", len(m.Value)), zap.Error(r.Err))
+		e.refused(&batch, r.Index, r.Err)
 	}
-	for _, c := range batch.contents {
-		e.count(c.event, c.outcome, c.records)
+	e.countAll(&batch)
+	return nil
+}
+
+func (e *kafkaEvents) encode(ld plog.Logs, known func(uint64) bool, limit func(string) int) (batch, error) {
+	enc := e.encoders.Get().(*encoder)
+	defer e.encoders.Put(enc)
+	return enc.encode(ld, known, limit)
+}
+
+func (e *kafkaEvents) refused(b *batch, i int, err error) {
+	b.outcomes[i] = outcomeRefused
+	m := b.messages[i]
+	e.say("refused", "the cluster will never take this message, its records are lost",
+		zap.String("topic", m.Topic), zap.ByteString("key", m.Key), zap.Int("bytes", len(m.Value)), zap.Error(err))
+}
+
+func (e *kafkaEvents) countAll(b *batch) {
+	for _, c := range b.contents {
+		e.count(c.event, b.outcomes[c.message], c.records)
 	}
-	for event, n := range batch.known {
+	for event, n := range b.known {
 		e.count(event, outcomeRepeated, n)
 	}
+}
+
+// join tells the extension what is written in its transactions.
+func (e *kafkaEvents) join(_ context.Context, host component.Host) error {
+	r := shard.Find(host, e.cfg.Transaction)
+	if r == nil {
+		return fmt.Errorf("transaction: there is no kafka_state extension %q; define it under extensions and list it under service.extensions", e.cfg.Transaction)
+	}
+	r.Write(e.topics.all...)
+	return nil
+}
+
+var errOutside = errors.New("records came outside of a partition's transaction: between the kafka_events receiver and this exporter there must be nothing that lets records wait, and no other receiver may feed it")
+
+// consumeWithin writes the records of ld in the transaction of the partition that they came from. Readers see them with
+// the partition's next checkpoint.
+func (e *kafkaEvents) consumeWithin(ctx context.Context, ld plog.Logs) error {
+	tx, ok := kafka.Within(ctx)
+	if !ok {
+		return errOutside
+	}
+	batch, err := e.encode(ld, func(uint64) bool { return false }, tx.Limit)
+	if err != nil {
+		return consumererror.NewPermanent(err)
+	}
+	fit := batch.messages[:0:0]
+	for i, m := range batch.messages {
+		// The cluster would refuse it, and the whole transaction with it.
+		if size, most := m.Size(), tx.Limit(m.Topic); size > most {
+			e.refused(&batch, i, fmt.Errorf("it has %d bytes, the topic takes %d", size, most))
+			continue
+		}
+		fit = append(fit, m)
+	}
+	if err := tx.Send(ctx, fit); err != nil {
+		return err
+	}
+	e.countAll(&batch)
 	return nil
 }
 
@@ -161,7 +200,7 @@ func (c *counting) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
-				kinds[c.e.encoder.kind(lr)]++
+				kinds[c.e.topics.kind(lr)]++
 			}
 		}
 	}

@@ -7,11 +7,11 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
-	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/monban/monban/exporter/kafkaeventsexporter/internal/metadata"
+	"github.com/monban/monban/internal/kafkaconfig"
 )
 
 // NewFactory makes the factory of the exporter.
@@ -31,16 +31,14 @@ func createDefaultConfig() component.Config {
 	retry.InitialInterval, retry.MaxInterval = time.Second, 15*time.Second
 	retry.MaxElapsedTime = 0 // never gives up
 	return &Config{
-		Brokers:     []string{"127.0.0.1:9092"},
-		ClientID:    "monban",
-		TLS:         configoptional.Default(configtls.NewDefaultClientConfig()),
+		Config:      kafkaconfig.NewDefaultConfig(),
 		TopicPrefix: "monban.",
 		Key: []string{
 			"device.id", "source.device.id", "destination.device.id",
 			"source.address", "sighting.address", "destination.address",
 		},
 		Encoding:        encodingOTLP,
-		CreateTopics:    configoptional.Default(TopicConfig{Partitions: 12, ReplicationFactor: -1}),
+		CreateTopics:    kafkaconfig.NewDefaultTopics(),
 		Compression:     "zstd",
 		MaxMessageBytes: 1000000,
 		ShutdownGrace:   2 * time.Second,
@@ -54,6 +52,11 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 	e, err := newExporter(ctx, cfg, set)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Transaction != nil {
+		return exporterhelper.NewLogs(ctx, set, cfg, e.consumeWithin,
+			exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}),
+			exporterhelper.WithStart(e.join), exporterhelper.WithShutdown(e.shutdown))
 	}
 	inner, err := exporterhelper.NewLogs(ctx, set, cfg, e.consume,
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{Timeout: 0}), // the queue waits, not the cluster
