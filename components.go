@@ -10,6 +10,7 @@ import (
 	ndjsonexporter "github.com/monban/monban/exporter/ndjsonexporter"
 	summaryexporter "github.com/monban/monban/exporter/summaryexporter"
 	flatjsonencoding "github.com/monban/monban/extension/flatjsonencoding"
+	kafkastate "github.com/monban/monban/extension/kafkastate"
 	manifestextension "github.com/monban/monban/extension/manifestextension"
 	probeauthextension "github.com/monban/monban/extension/probeauthextension"
 	statestorage "github.com/monban/monban/extension/statestorage"
@@ -19,6 +20,7 @@ import (
 	thresholdprocessor "github.com/monban/monban/processor/thresholdprocessor"
 	hostreceiver "github.com/monban/monban/receiver/hostreceiver"
 	httpjsonreceiver "github.com/monban/monban/receiver/httpjsonreceiver"
+	kafkaeventsreceiver "github.com/monban/monban/receiver/kafkaeventsreceiver"
 	learnedreceiver "github.com/monban/monban/receiver/learnedreceiver"
 	manifestreceiver "github.com/monban/monban/receiver/manifestreceiver"
 	netflowreceiver "github.com/monban/monban/receiver/netflowreceiver"
@@ -76,6 +78,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
 		statestorage.NewFactory(),
+		kafkastate.NewFactory(),
 		flatjsonencoding.NewFactory(),
 		manifestextension.NewFactory(),
 		probeauthextension.NewFactory(),
@@ -92,6 +95,7 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
 		statestorage.NewFactory().Type():             "github.com/monban/monban v0.1.0",
+		kafkastate.NewFactory().Type():               "github.com/monban/monban v0.1.0",
 		flatjsonencoding.NewFactory().Type():         "github.com/monban/monban v0.1.0",
 		manifestextension.NewFactory().Type():        "github.com/monban/monban v0.1.0",
 		probeauthextension.NewFactory().Type():       "github.com/monban/monban v0.1.0",
@@ -108,6 +112,7 @@ func components() (otelcol.Factories, error) {
 		packetflowreceiver.NewFactory(),
 		learnedreceiver.NewFactory(),
 		netflowreceiver.NewFactory(),
+		kafkaeventsreceiver.NewFactory(),
 		manifestreceiver.NewFactory(),
 		hostreceiver.NewFactory(),
 		httpjsonreceiver.NewFactory(),
@@ -118,14 +123,15 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
-		packetflowreceiver.NewFactory().Type(): "github.com/monban/monban v0.1.0",
-		learnedreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
-		netflowreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
-		manifestreceiver.NewFactory().Type():   "github.com/monban/monban v0.1.0",
-		hostreceiver.NewFactory().Type():       "github.com/monban/monban v0.1.0",
-		httpjsonreceiver.NewFactory().Type():   "github.com/monban/monban v0.1.0",
-		otlpreceiver.NewFactory().Type():       "go.opentelemetry.io/collector/receiver/otlpreceiver v0.155.0",
-		kafkareceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver v0.155.0",
+		packetflowreceiver.NewFactory().Type():  "github.com/monban/monban v0.1.0",
+		learnedreceiver.NewFactory().Type():     "github.com/monban/monban v0.1.0",
+		netflowreceiver.NewFactory().Type():     "github.com/monban/monban v0.1.0",
+		kafkaeventsreceiver.NewFactory().Type(): "github.com/monban/monban v0.1.0",
+		manifestreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
+		hostreceiver.NewFactory().Type():        "github.com/monban/monban v0.1.0",
+		httpjsonreceiver.NewFactory().Type():    "github.com/monban/monban v0.1.0",
+		otlpreceiver.NewFactory().Type():        "go.opentelemetry.io/collector/receiver/otlpreceiver v0.155.0",
+		kafkareceiver.NewFactory().Type():       "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkareceiver v0.155.0",
 	})
 
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
