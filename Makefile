@@ -96,6 +96,12 @@ load: build ## live over veth, at rising rates, beside other programs; needs roo
 	$(GO) build -o $(CACHE)/load/load ./testbed/load
 	$(CACHE)/load/load -monban ./$(BINARY) $(LOAD)
 
+.PHONY: gateways
+gateways: build ## one gateway against two, and one killed in the middle, with a real broker; java, root
+	@mkdir -p $(CACHE)/load
+	$(GO) build -o $(CACHE)/load/gateways ./testbed/load/gateways
+	$(CACHE)/load/gateways -monban ./$(BINARY) $(LOAD)
+
 .PHONY: quality
 quality: ## what is found in labelled captures, with figures
 	$(GO) test -count=1 -v ./testbed/quality/... ./testbed/exactness/...

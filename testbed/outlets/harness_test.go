@@ -55,6 +55,7 @@ type monban struct {
 	dir      string
 	endpoint string // of its OTLP receiver, http
 	metrics  string // of its Prometheus page
+	ready    func(*monban) bool
 	cmd      *exec.Cmd
 	ended    chan struct{}
 }
@@ -63,7 +64,13 @@ type monban struct {
 // where it must listen, and waits until it takes records.
 func start(t *testing.T, env []string, configs ...string) *monban {
 	t.Helper()
-	m := &monban{t: t, configs: configs, dir: t.TempDir()}
+	return startUntil(t, func(m *monban) bool { _, err := m.post(plog.NewLogs()); return err == nil }, env, configs...)
+}
+
+// startUntil waits for something else.
+func startUntil(t *testing.T, ready func(*monban) bool, env []string, configs ...string) *monban {
+	t.Helper()
+	m := &monban{t: t, configs: configs, dir: t.TempDir(), ready: ready}
 	var ports [2]int
 	for i := range ports {
 		var err error
@@ -114,7 +121,7 @@ func (m *monban) launch() {
 	}(m.cmd, m.ended)
 	deadline := time.Now().Add(time.Minute)
 	for {
-		if _, err := m.post(plog.NewLogs()); err == nil {
+		if m.ready(m) {
 			return
 		}
 		select {

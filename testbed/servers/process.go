@@ -108,6 +108,12 @@ func (p *Process) process() (pid int, ended chan struct{}) {
 	return p.pid, p.ended
 }
 
+// Pid is that of the process, 0 if there is none.
+func (p *Process) Pid() int {
+	pid, _ := p.process()
+	return pid
+}
+
 // signal sends a signal to the process; one that is gone is no error.
 func (p *Process) signal(s syscall.Signal) error {
 	pid, ended := p.process()
