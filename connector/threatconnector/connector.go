@@ -3,6 +3,7 @@ package threatconnector
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/connector"
@@ -63,10 +64,15 @@ func newThreat(set connector.Settings, cfg *Config, next consumer.Logs) (*threat
 	if err != nil {
 		return nil, err
 	}
-	c := &threatConnector{cfg: cfg, set: set, keeps: set.ID, next: next, telemetry: t,
-		sites: shard.New(func() *site { return &site{engine: threat.New(), resource: pcommon.NewResource()} })}
+	var gone atomic.Int64 // dropped by engines that are no more
+	c := &threatConnector{cfg: cfg, set: set, keeps: set.ID, next: next, telemetry: t}
+	c.sites = shard.New(func() *site { return &site{engine: threat.New(), resource: pcommon.NewResource()} }, func(s *site) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		gone.Add(int64(s.engine.Dropped))
+	})
 	return c, t.RegisterThreatEvidenceDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
-		sum := int64(0)
+		sum := gone.Load()
 		c.sites.Each(func(s *site) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -81,8 +87,7 @@ func (*threatConnector) Capabilities() consumer.Capabilities { return consumer.C
 
 func (c *threatConnector) Start(ctx context.Context, host component.Host) (err error) {
 	if r := shard.Find(host, c.cfg.Storage); r != nil {
-		c.sites.Join(r, component.KindConnector, c.keeps)
-		return nil
+		return c.sites.Join(r, component.KindConnector, c.keeps)
 	}
 	s := c.sites.One()
 	s.mu.Lock()
@@ -94,6 +99,7 @@ func (c *threatConnector) Start(ctx context.Context, host component.Host) (err e
 // Shutdown writes what has not been told yet. Incidents stay open in the storage. Of shards it tells nothing: others
 // go on with them.
 func (c *threatConnector) Shutdown(ctx context.Context) error {
+	c.telemetry.Shutdown() // first, as whoever reads metrics now waits for the lock
 	s := c.sites.One()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +108,6 @@ func (c *threatConnector) Shutdown(ctx context.Context) error {
 	}
 	c.stopped = true
 	err := c.write(ctx, s, s.engine.Flush())
-	c.telemetry.Shutdown()
 	if kerr := c.keeper.Close(ctx, s.engine); err == nil {
 		err = kerr
 	}

@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +35,7 @@ func Of(ctx context.Context) string {
 type Engine interface {
 	// Checkpoint gives all of the engine's state.
 	Checkpoint() ([]byte, error)
-	// Resume puts it back, so that the engine goes on as if nothing had been. On any error it is as it was.
+	// Resume puts it back into a new engine, which goes on as if nothing had been. After an error the engine is dropped.
 	Resume(state []byte) error
 }
 
@@ -49,8 +51,8 @@ type Holder interface {
 
 // Registry is an extension that knows the holders of shards.
 type Registry interface {
-	// Hold adds a holder under a name that is the same in every process.
-	Hold(name string, h Holder)
+	// Hold adds a holder under a name that is the same in every process, and of one holder.
+	Hold(name string, h Holder) error
 	// Write notes topics that are written while a shard's records are worked on.
 	Write(topics ...string)
 }
@@ -69,22 +71,28 @@ func Find(host component.Host, storage *component.ID) Registry {
 type Engines[E Engine] struct {
 	one     E
 	make    func() E
+	retire  func(E)
 	mu      sync.RWMutex
 	sharded bool
 	all     map[string]E
 }
 
-// New makes engines, of which there is one until [Engines.Join] is called.
-func New[E Engine](make func() E) *Engines[E] {
-	return &Engines[E]{make: make, one: make(), all: map[string]E{}}
+// New makes engines, of which there is one until [Engines.Join] is called. Retire is told of each that is dropped, for
+// what is to be counted beyond it; it may be nil.
+func New[E Engine](make func() E, retire func(E)) *Engines[E] {
+	if retire == nil {
+		retire = func(E) {}
+	}
+	return &Engines[E]{make: make, retire: retire, one: make(), all: map[string]E{}}
 }
 
-// Join has an engine for each shard from now on. The name is that of the component.
-func (e *Engines[E]) Join(r Registry, kind component.Kind, id component.ID) {
+// Join has an engine for each shard from now on. The name is that of the component, of which there must be one
+// instance.
+func (e *Engines[E]) Join(r Registry, kind component.Kind, id component.ID) error {
 	e.mu.Lock()
 	e.sharded = true
 	e.mu.Unlock()
-	r.Hold(fmt.Sprintf("%s/%s", kind, id), e)
+	return r.Hold(fmt.Sprintf("%s/%s", kind, id), e)
 }
 
 // Sharded tells whether there is an engine for each shard.
@@ -136,12 +144,12 @@ func (e *Engines[E]) Of(ctx context.Context) (E, error) {
 // Each calls do with each engine there is.
 func (e *Engines[E]) Each(do func(E)) {
 	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if !e.sharded {
-		do(e.one)
-		return
+	all := []E{e.one}
+	if e.sharded {
+		all = slices.Collect(maps.Values(e.all))
 	}
-	for _, engine := range e.all {
+	e.mu.RUnlock() // one engine that is busy must not hold up the others
+	for _, engine := range all {
 		do(engine)
 	}
 }
@@ -172,8 +180,12 @@ func (e *Engines[E]) Resume(name string, state []byte) error {
 // Forget implements [Holder].
 func (e *Engines[E]) Forget(name string) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	engine, ok := e.all[name]
 	delete(e.all, name)
+	e.mu.Unlock()
+	if ok {
+		e.retire(engine)
+	}
 }
 
 // Settings are what the reader of shards has to know.
@@ -181,6 +193,7 @@ type Settings struct {
 	Topic    string        // where states are kept
 	Interval time.Duration // between two checkpoints
 	Outputs  []string      // topics that are written meanwhile
+	Forget   bool          // begin anew where what is kept is damaged
 }
 
 // States are those of all holders, as the reader of shards sees them.

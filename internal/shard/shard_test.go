@@ -24,10 +24,10 @@ func (w *word) Resume(b []byte) error {
 
 type registry map[string]Holder
 
-func (r registry) Hold(name string, h Holder) { r[name] = h }
-func (registry) Write(...string)              {}
+func (r registry) Hold(name string, h Holder) error { r[name] = h; return nil }
+func (registry) Write(...string)                    {}
 
-func words() *Engines[*word] { return New(func() *word { return &word{"new"} }) }
+func words() *Engines[*word] { return New(func() *word { return &word{"new"} }, nil) }
 
 func TestOneWithoutShards(t *testing.T) {
 	e := words()
@@ -46,8 +46,11 @@ func TestOneWithoutShards(t *testing.T) {
 }
 
 func TestShards(t *testing.T) {
-	e, r := words(), registry{}
-	e.Join(r, component.KindProcessor, component.MustNewIDWithName("baseline", "x"))
+	var retired []string
+	e, r := New(func() *word { return &word{"new"} }, func(w *word) { retired = append(retired, w.text) }), registry{}
+	if err := e.Join(r, component.KindProcessor, component.MustNewIDWithName("baseline", "x")); err != nil {
+		t.Fatal(err)
+	}
 	h := r["Processor/baseline/x"]
 	if h == nil {
 		t.Fatal("nobody holds: ", r)
@@ -86,4 +89,8 @@ func TestShards(t *testing.T) {
 	if n != 2 || of("a").text != "new" {
 		t.Errorf("%d engines, want those of b and c", n)
 	}
+	if len(retired) != 1 || retired[0] != "of a" {
+		t.Errorf("retired %q", retired)
+	}
+	e.Each(func(*word) { h.Forget("b") }) // it must not be locked
 }

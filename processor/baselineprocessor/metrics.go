@@ -107,13 +107,13 @@ func (p *metricsBaseline) Start(ctx context.Context, host component.Host) (err e
 
 // Shutdown saves what was learned.
 func (p *metricsBaseline) Shutdown(ctx context.Context) error {
+	p.telemetry.Shutdown() // first, as whoever reads metrics now waits for the lock
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
 		return nil
 	}
 	p.stopped = true
-	p.telemetry.Shutdown()
 	return p.keeper.Close(ctx, p.series)
 }
 

@@ -3,6 +3,7 @@ package baselineprocessor
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
@@ -27,6 +28,7 @@ type baselineProcessor struct {
 	sites        *shard.Engines[*site]
 	keeper       *keep.Keeper // of the one site; nil with shards
 	keepsTraffic *keep.Keeper
+	evicted      atomic.Int64 // by engines that are no more
 	stopped      bool
 }
 
@@ -37,17 +39,21 @@ func newBaseline(set processor.Settings, cfg *Config, next consumer.Logs) (*base
 	}
 	p := &baselineProcessor{
 		cfg: cfg, set: set, next: next, telemetry: t,
-		sites: shard.New(func() *site { return newSite(cfg) }),
 	}
+	p.sites = shard.New(func() *site { return newSite(cfg) }, func(s *site) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.evicted.Add(int64(s.engine.Evicted))
+	})
 	if cfg.Metrics.Traffic {
 		// what is held for shards is not counted by series
 		if err := observeSeries(t, "flows", &p.sites.One().mu, p.sites.One().traffic.Series(), func() uint64 { return 0 }); err != nil {
 			return nil, err
 		}
 	}
-	watch := func(get func(*baseline.Engine) int64) metric.Int64Callback {
+	watch := func(before func() int64, get func(*baseline.Engine) int64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
-			sum := int64(0)
+			sum := before()
 			p.sites.Each(func(s *site) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -58,8 +64,8 @@ func newBaseline(set processor.Settings, cfg *Config, next consumer.Logs) (*base
 		}
 	}
 	return p, errors.Join(
-		t.RegisterBaselineDevicesCallback(watch(func(e *baseline.Engine) int64 { return int64(e.Len()) })),
-		t.RegisterBaselineEvictedCallback(watch(func(e *baseline.Engine) int64 { return int64(e.Evicted) })),
+		t.RegisterBaselineDevicesCallback(watch(func() int64 { return 0 }, func(e *baseline.Engine) int64 { return int64(e.Len()) })),
+		t.RegisterBaselineEvictedCallback(watch(p.evicted.Load, func(e *baseline.Engine) int64 { return int64(e.Evicted) })),
 	)
 }
 
@@ -69,8 +75,7 @@ func (*baselineProcessor) Capabilities() consumer.Capabilities {
 
 func (p *baselineProcessor) Start(ctx context.Context, host component.Host) (err error) {
 	if r := shard.Find(host, p.cfg.Storage); r != nil {
-		p.sites.Join(r, component.KindProcessor, p.set.ID)
-		return nil
+		return p.sites.Join(r, component.KindProcessor, p.set.ID)
 	}
 	s := p.sites.One()
 	s.mu.Lock()
@@ -85,6 +90,7 @@ func (p *baselineProcessor) Start(ctx context.Context, host component.Host) (err
 // Shutdown says for every device what is normal, and saves what was learned. Of shards it says nothing: others go on
 // with them.
 func (p *baselineProcessor) Shutdown(ctx context.Context) error {
+	p.telemetry.Shutdown() // first, as whoever reads metrics now waits for the lock
 	s := p.sites.One()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +107,6 @@ func (p *baselineProcessor) Shutdown(ctx context.Context) error {
 			p.set.Logger.Error("What is normal for each device could not be handed on.", zap.Error(err))
 		}
 	}
-	p.telemetry.Shutdown()
 	err := p.keeper.Close(ctx, s.engine)
 	if s.traffic != nil {
 		err = errors.Join(err, p.keepsTraffic.Close(ctx, s.traffic.Series()))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/monban/monban/internal/app"
@@ -19,21 +20,20 @@ import (
 
 // site is what one baseline needs: all of what a processor sees, or one shard.
 type site struct {
-	mu      sync.Mutex // the engine sees one batch at a time
-	engine  *baseline.Engine
-	traffic *traffic.Traffic       // nil when it is not learned
-	found   []baseline.Observation // of traffic, in this batch
-	ahead   []traffic.Forecast
-	checked int64             // data time at which learning was last re-estimated
-	flow    flow.Record       // scratch
-	seen    app.Sighting      // scratch
-	device  device.Record     // scratch
-	resFrom plog.ResourceLogs // names the observer, for what has no record of its own
-	hasRes  bool
+	mu       sync.Mutex // the engine sees one batch at a time
+	engine   *baseline.Engine
+	traffic  *traffic.Traffic       // nil when it is not learned
+	found    []baseline.Observation // of traffic, in this batch
+	ahead    []traffic.Forecast
+	checked  int64            // data time at which learning was last re-estimated
+	flow     flow.Record      // scratch
+	seen     app.Sighting     // scratch
+	device   device.Record    // scratch
+	observer pcommon.Resource // of the last batch, for what has no record of its own
 }
 
 func newSite(cfg *Config) *site {
-	s := &site{engine: baseline.New(baseline.Config{MaxDevices: cfg.MaxDevices})}
+	s := &site{engine: baseline.New(baseline.Config{MaxDevices: cfg.MaxDevices}), observer: pcommon.NewResource()}
 	if cfg.Metrics.Traffic {
 		s.traffic = traffic.New(cfg.Metrics.series())
 	}
@@ -99,10 +99,9 @@ func (s *site) Resume(state []byte) error {
 // consume judges a batch, adds to it what only time shows, and returns how many records are unusual.
 func (s *site) consume(logs plog.Logs) (unusual int64) {
 	last := int64(0)
-	for _, rl := range logs.ResourceLogs().All() {
-		if !s.hasRes {
-			s.resFrom, s.hasRes = plog.NewResourceLogs(), true
-			rl.Resource().CopyTo(s.resFrom.Resource())
+	for i, rl := range logs.ResourceLogs().All() {
+		if i == 0 {
+			rl.Resource().CopyTo(s.observer)
 		}
 		for _, sl := range rl.ScopeLogs().All() {
 			for _, lr := range sl.LogRecords().All() {
@@ -196,9 +195,7 @@ func (s *site) tell(now int64, logs plog.Logs) {
 func (s *site) batch() (plog.Logs, plog.LogRecordSlice) {
 	out := plog.NewLogs()
 	rl := out.ResourceLogs().AppendEmpty()
-	if s.hasRes {
-		s.resFrom.Resource().CopyTo(rl.Resource())
-	}
+	s.observer.CopyTo(rl.Resource())
 	sl := rl.ScopeLogs().AppendEmpty()
 	sl.Scope().SetName(metadata.ScopeName)
 	return out, sl.LogRecords()

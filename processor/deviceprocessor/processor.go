@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
@@ -77,6 +78,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Logs) (*dev
 		}
 		vendor = own.Vendor
 	}
+	var gone struct{ New, Evicted atomic.Int64 } // of inventories that are no more
 	p := &deviceProcessor{
 		cfg: cfg, set: set, next: next, telemetry: t,
 		sites: shard.New(func() *site {
@@ -84,11 +86,16 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Logs) (*dev
 				inventory: device.NewInventory(device.Config{Home: home, Site: cfg.Site, MaxDevices: cfg.MaxDevices, Vendor: vendor}),
 				observer:  pcommon.NewResource(), events: plog.NewLogRecordSlice(),
 			}
+		}, func(s *site) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			gone.New.Add(int64(s.inventory.Stats().New))
+			gone.Evicted.Add(int64(s.inventory.Stats().Evicted))
 		}),
 	}
-	watch := func(get func(device.Stats) int64) metric.Int64Callback {
+	watch := func(before func() int64, get func(device.Stats) int64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
-			sum := int64(0)
+			sum := before()
 			p.sites.Each(func(s *site) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -99,9 +106,9 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Logs) (*dev
 		}
 	}
 	return p, errors.Join(
-		t.RegisterDeviceKnownCallback(watch(func(s device.Stats) int64 { return int64(s.Devices) })),
-		t.RegisterDeviceNewCallback(watch(func(s device.Stats) int64 { return int64(s.New) })),
-		t.RegisterDeviceEvictedCallback(watch(func(s device.Stats) int64 { return int64(s.Evicted) })),
+		t.RegisterDeviceKnownCallback(watch(func() int64 { return 0 }, func(s device.Stats) int64 { return int64(s.Devices) })),
+		t.RegisterDeviceNewCallback(watch(gone.New.Load, func(s device.Stats) int64 { return int64(s.New) })),
+		t.RegisterDeviceEvictedCallback(watch(gone.Evicted.Load, func(s device.Stats) int64 { return int64(s.Evicted) })),
 	)
 }
 
@@ -111,8 +118,7 @@ func (*deviceProcessor) Capabilities() consumer.Capabilities {
 
 func (p *deviceProcessor) Start(ctx context.Context, host component.Host) (err error) {
 	if r := shard.Find(host, p.cfg.Storage); r != nil {
-		p.sites.Join(r, component.KindProcessor, p.set.ID)
-		return nil
+		return p.sites.Join(r, component.KindProcessor, p.set.ID)
 	}
 	s := p.sites.One()
 	s.mu.Lock()
@@ -124,6 +130,7 @@ func (p *deviceProcessor) Start(ctx context.Context, host component.Host) (err e
 // Shutdown tells what changed and was not told yet, and saves the inventory. Of shards it tells nothing: others go on
 // with them.
 func (p *deviceProcessor) Shutdown(ctx context.Context) error {
+	p.telemetry.Shutdown() // first, as whoever reads metrics now waits for the lock
 	s := p.sites.One()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +148,6 @@ func (p *deviceProcessor) Shutdown(ctx context.Context) error {
 			p.set.Logger.Error("What became known of devices last could not be handed on.", zap.Error(err))
 		}
 	}
-	p.telemetry.Shutdown()
 	return p.keeper.Close(ctx, s.inventory)
 }
 
