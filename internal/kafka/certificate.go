@@ -27,7 +27,7 @@ func blame(err error, own *tls.Config, now time.Time) string {
 		return "the broker's certificate is of an authority that is not known here: set tls::ca_file to that authority's certificate"
 	case errors.As(err, &name):
 		return "the broker's certificate is made out to another name: use that for the broker's address, or tls::server_name_override"
-	case own == nil || !strings.Contains(err.Error(), "remote error: tls: "):
+	case own == nil || !aboutOurs(err.Error()):
 		return ""
 	}
 	leaf, err := certificate(own)
@@ -42,6 +42,12 @@ func blame(err error, own *tls.Config, now time.Time) string {
 		return "our own certificate is not valid before " + date(leaf.NotBefore) + ": this machine's clock is wrong, or the certificate is"
 	}
 	return "the broker does not take our certificate: it must be signed by an authority in the broker's truststore, be valid by the broker's clock, and not be revoked"
+}
+
+// aboutOurs tells whether a broker refuses our certificate, by the alert of TLS that it sends: not all are about certificates.
+func aboutOurs(text string) bool {
+	_, alert, ok := strings.Cut(text, "remote error: tls: ")
+	return ok && (strings.Contains(alert, "certificate") || alert == "access denied" || alert == "handshake failure")
 }
 
 // certificate is ours, nil if there is none.

@@ -97,3 +97,15 @@ func TestBlame(t *testing.T) {
 		t.Errorf("%q without TLS", got)
 	}
 }
+
+// TestBlameOnlyCertificates blames ours for nothing that it can't mend.
+func TestBlameOnlyCertificates(t *testing.T) {
+	for alert, ours := range map[string]bool{
+		"protocol version not supported": false, "internal error": false, "unrecognized name": false, "user canceled": false,
+		"bad certificate": true, "certificate required": true, "unknown certificate authority": true, "access denied": true, "handshake failure": true,
+	} {
+		if got := blame(fmt.Errorf("remote error: tls: %s", alert), &tls.Config{}, time.Now()); (got != "") != ours {
+			t.Errorf("%s: %q", alert, got)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -23,6 +24,12 @@ type GroupConfig struct {
 	Interval       time.Duration // between two checkpoints of a partition
 	SessionTimeout time.Duration // after which the partitions of a silent process go to others
 	MaxShards      int           // keys told apart in one partition; what is beyond goes into one shard
+	Forget         bool          // begin anew where what is kept is damaged, instead of standing still
+}
+
+// transactionTimeout is how long a partition's transaction may last. A checkpoint is due in half of it at the latest.
+func (c *GroupConfig) transactionTimeout() time.Duration {
+	return min(10*time.Minute, max(2*time.Minute, 4*c.Interval))
 }
 
 // Work is what a group does with records. Its functions are called for several partitions at once,
@@ -73,11 +80,12 @@ type Group struct {
 
 	mu      sync.Mutex
 	running map[place]*task
-	covered map[place]int64 // to be told to the group, for whoever watches its lag
-	width   int             // partitions of the topic of states
-	limits  sync.Map        // bytes that a topic's batch may have, by topic
-	made    bool            // topics are
+	covered map[place]int64   // to be told to the group, for whoever watches its lag
+	ids     map[string]string // of the topics that are read
 	closing bool
+	limits  sync.Map      // bytes that a topic's batch may have, by topic
+	asking  chan struct{} // a lock that can be waited for with a context, of made
+	made    bool          // topics are
 }
 
 // place is a partition.
@@ -93,7 +101,7 @@ func NewGroup(cfg GroupConfig, work Work) (*Group, error) {
 	if _, err := cfg.options(); err != nil {
 		return nil, err
 	}
-	g := &Group{cfg: cfg, work: work, running: map[place]*task{}, covered: map[place]int64{}}
+	g := &Group{cfg: cfg, work: work, running: map[place]*task{}, covered: map[place]int64{}, ids: map[string]string{}, asking: make(chan struct{}, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
@@ -214,9 +222,10 @@ func (g *Group) gone(all map[string][]int32, orderly bool) {
 // patience is how long a partition that is asked for may take over its last checkpoint.
 const patience = 30 * time.Second
 
-// watch tells of faults of the group, and the group of what is covered.
+// watch tells of faults of the group, and the group of what is covered, and looks whether topics are still the same.
 func (g *Group) watch() {
 	for g.ctx.Err() == nil {
+		g.look()
 		ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
 		fetches := g.client.PollFetches(ctx)
 		cancel()
@@ -229,6 +238,26 @@ func (g *Group) watch() {
 			}
 		})
 		g.tell()
+	}
+}
+
+// look asks whether the topics that are read are still those that were there: the client goes on with one that was
+// deleted, and with another of its name.
+func (g *Group) look() {
+	ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
+	defer cancel()
+	there, err := kadm.NewClient(g.client).ListTopics(ctx, g.cfg.Topics...)
+	if err != nil {
+		return // of that others tell
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range there {
+		gone := errors.Is(t.Err, kerr.UnknownTopicOrPartition)
+		if was := g.ids[t.Topic]; was == "" || t.Err != nil && !gone || !gone && t.ID.String() == was {
+			continue
+		}
+		delete(g.ids, t.Topic) // sessions that know the old one end
 	}
 }
 
@@ -251,50 +280,80 @@ func (g *Group) tell() {
 	}
 }
 
-// topics makes what is missing, if so configured, and asks how large messages may be.
+// topics makes what is missing, if so configured, looks whether all is as it must be, and asks how large messages may be.
 func (g *Group) topics(ctx context.Context) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	admin := kadm.NewClient(g.client)
+	select {
+	case g.asking <- struct{}{}:
+		defer func() { <-g.asking }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	admin, state := kadm.NewClient(g.client), g.cfg.StateTopic
 	outputs := slices.Compact(slices.Sorted(slices.Values(g.cfg.Outputs)))
-	if g.cfg.Create && !g.made {
+	if g.cfg.Create && !(g.made && g.known()) {
 		if err := createTopics(ctx, admin, g.cfg.Partitions, g.cfg.Replicas, nil, slices.Concat(g.cfg.Topics, outputs)...); err != nil {
 			return err
 		}
 	}
-	there, err := admin.ListTopics(ctx, g.cfg.Topics...)
-	if err == nil {
-		err = there.Error()
-	}
+	there, err := listed(ctx, admin, g.cfg.Topics...)
 	if err != nil {
-		return explain(g.cfg.Topics[0], err)
+		return err
 	}
-	g.width = 0
+	width, ids := 0, map[string]string{}
 	for _, t := range there {
-		g.width = max(g.width, len(t.Partitions))
+		width, ids[t.Topic] = max(width, len(t.Partitions)), t.ID.String()
 	}
 	if g.cfg.Create && !g.made {
-		if err := createTopics(ctx, admin, g.width, g.cfg.Replicas, stateSettings(), g.cfg.StateTopic); err != nil {
+		if err := createTopics(ctx, admin, width, g.cfg.Replicas, stateSettings(), state); err != nil {
 			return err
 		}
 	}
-	g.made = true
-	if there, err = admin.ListTopics(ctx, g.cfg.StateTopic); err == nil {
-		err = there.Error()
+	if there, err = listed(ctx, admin, state); err != nil {
+		return err
 	}
-	if err != nil {
-		return explain(g.cfg.StateTopic, err)
+	if n := len(there[state].Partitions); n < width {
+		return fmt.Errorf("topic %s has %d partitions, and must have as many as what is read, %d: an administrator must add some", state, n, width)
 	}
-	g.width = len(there[g.cfg.StateTopic].Partitions)
-	learnLimits(ctx, admin, &g.limits, g.cfg.MaxMessageBytes, append(outputs, g.cfg.StateTopic)...)
+	if policies, err := admin.DescribeTopicConfigs(ctx, state); err == nil { // else it may not be asked for
+		for _, c := range policies[0].Configs {
+			if c.Key == "cleanup.policy" && c.MaybeValue() != "compact" {
+				return fmt.Errorf("topic %s must have cleanup.policy=compact, not %s, or what was learned is deleted", state, c.MaybeValue())
+			}
+		}
+	}
+	learnLimits(ctx, admin, &g.limits, g.cfg.MaxMessageBytes, append(outputs, state)...)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ids, g.made = ids, true
 	return nil
 }
 
-// stateWidth is how many partitions the topic of states has.
-func (g *Group) stateWidth() int {
+// listed tells of topics, all of which must be there.
+func listed(ctx context.Context, admin *kadm.Client, topics ...string) (kadm.TopicDetails, error) {
+	there, err := admin.ListTopics(ctx, topics...)
+	if err != nil {
+		return nil, explain(topics[0], err)
+	}
+	for _, t := range there {
+		if t.Err != nil {
+			return nil, explain(t.Topic, t.Err)
+		}
+	}
+	return there, nil
+}
+
+// known tells whether all topics that are read are those that were there before.
+func (g *Group) known() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.width
+	return len(g.ids) == len(g.cfg.Topics)
+}
+
+// id is that of a topic that is read.
+func (g *Group) id(topic string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ids[topic]
 }
 
 // limit is how many bytes a message of a topic may have.

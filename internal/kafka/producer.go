@@ -338,7 +338,13 @@ func explain(topic string, err error) error {
 		hint = "the cluster refuses the name or the password"
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed),
 		errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		hint = "the user may not write there; an administrator must allow Write and Describe on the topic, and on the transactional id"
+		hint = "the user may not do that there; an administrator must allow Write (to read: Read) and Describe on the topic, and Write and Describe on the transactional id"
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		hint = "the user may not join the group; an administrator must allow Read and Describe on it"
+	case errors.Is(err, kerr.InvalidRecord):
+		hint = "it takes no such record; a compacted topic takes none without a key"
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
+		hint = "it takes no message as large; raise its max.message.bytes, or lower max_message_bytes here"
 	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch):
 		hint = "another process uses this transactional_id, or this one was silent for more than a minute"
 	case errors.Is(err, kerr.NotEnoughReplicas), errors.Is(err, kerr.NotEnoughReplicasAfterAppend):

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-var here = place{"monban.edge", 3}
+var here = owner{"gateways", place{"monban.edge", 3}}
 
 func split(t testing.TB, holder, shard string, state []byte, most int) []*kgo.Record {
 	t.Helper()
@@ -47,26 +47,26 @@ func TestStateThereAndBack(t *testing.T) {
 	add(split(t, "threat", "empty", nil, 8192)...)
 	add(split(t, "gone", "empty", noise, 8192)...)
 	add(&kgo.Record{Key: piece{"gone", 0, "empty"}.key(here)})
-	add(&kgo.Record{Key: []byte("monban.edge/3"), Value: []byte(`{"version":1,"offset":42}`)})
-	there := place{"monban.edge", 33}
+	add(&kgo.Record{Key: here.key(), Value: []byte(`{"version":1,"offset":42}`)})
+	there := owner{"gateways", place{"monban.edge", 33}}
 	other, _ := splitState("monban.state", there, "baseline", "x", noise, 8192)
-	add(other[0], &kgo.Record{Key: []byte("monban.edge/33"), Value: []byte("damaged")}, &kgo.Record{Key: []byte("somebody's"), Value: []byte("x")}, &kgo.Record{})
+	add(other[0], &kgo.Record{Key: there.key(), Value: []byte("damaged")}, &kgo.Record{Key: []byte("somebody's"), Value: []byte("x")}, &kgo.Record{})
 	all, err := g.states()
 	if err != nil {
 		t.Fatal(err)
 	}
-	offset, err := g.offset()
-	if err != nil || offset != 42 || len(all) != 2 || len(all["empty"]) != 1 ||
+	at, err := g.at()
+	if err != nil || at.Offset != 42 || len(all) != 2 || len(all["empty"]) != 1 ||
 		string(all["a site\x00with a zero"]["baseline"]) != "small" || !bytes.Equal(all["a site\x00with a zero"]["threat"], noise[:20_000]) {
-		t.Errorf("offset %d, %v, states %.300v", offset, err, all)
+		t.Errorf("%+v, %v, states %.300v", at, err, all)
 	}
 }
 
 func TestStateRefused(t *testing.T) {
 	for want, records := range map[string][]*kgo.Record{
-		"can't be read":     {{Key: []byte("monban.edge/3"), Value: []byte("{")}},
-		"of version 7":      {{Key: []byte("monban.edge/3"), Value: []byte(`{"version":7}`)}},
-		"position is -1":    {{Key: []byte("monban.edge/3"), Value: []byte(`{"version":1,"offset":-1}`)}},
+		"can't be read":     {{Key: here.key(), Value: []byte("{")}},
+		"of version 7":      {{Key: here.key(), Value: []byte(`{"version":7}`)}},
+		"position is -1":    {{Key: here.key(), Value: []byte(`{"version":1,"offset":-1}`)}},
 		"lacks piece 1 of":  {{Key: piece{"b", 0, "s"}.key(here), Value: []byte("x"), Headers: []kgo.RecordHeader{{Key: headerPieces, Value: []byte("2")}}}},
 		"magic number":      {{Key: piece{"b", 0, "s"}.key(here), Value: []byte("no zstd at all"), Headers: []kgo.RecordHeader{{Key: headerPieces, Value: []byte("1")}}}},
 		"number of pieces":  {{Key: piece{"b", 0, "s"}.key(here), Value: []byte("x"), Headers: []kgo.RecordHeader{{Key: headerPieces, Value: []byte("many")}}}},
@@ -78,7 +78,7 @@ func TestStateRefused(t *testing.T) {
 		}
 		_, err := g.states()
 		if err == nil {
-			_, err = g.offset()
+			_, err = g.at()
 		}
 		if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
 			t.Errorf("%v, want %q", err, want)
@@ -94,12 +94,12 @@ func FuzzState(f *testing.F) {
 	for _, r := range split(f, "baseline", "site", []byte("what was learned"), 8192) {
 		f.Add(r.Key, r.Value, "1")
 	}
-	f.Add([]byte("monban.edge/3"), []byte(`{"version":1,"offset":42}`), "")
-	f.Add([]byte("monban.edge/3\x00b\x000\x00s"), []byte{0x28, 0xb5, 0x2f, 0xfd}, "1000000000")
+	f.Add(here.key(), []byte(`{"version":1,"offset":42}`), "")
+	f.Add(piece{"b", 0, "s"}.key(here), []byte{0x28, 0xb5, 0x2f, 0xfd}, "1000000000")
 	f.Fuzz(func(_ *testing.T, key, value []byte, pieces string) {
 		g := newGathered(here)
 		g.add(&kgo.Record{Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: headerPieces, Value: []byte(pieces)}}})
 		_, _ = g.states()
-		_, _ = g.offset()
+		_, _ = g.at()
 	})
 }

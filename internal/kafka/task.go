@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,8 +17,14 @@ import (
 // together is how many records are judged in one call.
 const together = 64
 
-// others is the shard of keys for which there is no room.
-const others = "*"
+// others is the shard of keys for which there is no room, and of those longer than maxKey.
+const (
+	others = "*"
+	maxKey = 1024
+)
+
+// sick is how long a partition may give nothing but faults before it goes back, by which it is looked for anew.
+const sick = 10 * time.Second
 
 // errFenced tells that another process has taken the partition.
 var errFenced = errors.New("another process writes for this partition")
@@ -27,19 +34,22 @@ type task struct {
 	g  *Group
 	at place
 
-	ending chan struct{} // with a checkpoint
-	once   sync.Once
+	ending context.Context // over when it is to end with a checkpoint
+	end    context.CancelFunc
 	ctx    context.Context // over when the partition is lost
 	cancel context.CancelFunc
 	ended  chan struct{}
 
 	// of one session
 	client  *kgo.Client
+	topic   string          // its id
 	next    int64           // first record that was not judged
 	covered int64           // first that no checkpoint covers
 	begun   bool            // a transaction is
 	shards  map[string]bool // whether one changed since the last checkpoint
 	full    bool            // a shard was refused, which was said
+	keyless bool            // a message without a key came, which was said
+	sick    time.Time       // since when there are only faults; zero for well
 	orphans []piece         // to be forgotten
 	writes  writes
 }
@@ -48,6 +58,7 @@ type task struct {
 type writes struct {
 	mu    sync.Mutex
 	fault error // the first
+	topic string
 }
 
 func (w *writes) done(r *kgo.Record, err error) {
@@ -57,28 +68,31 @@ func (w *writes) done(r *kgo.Record, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fault == nil {
-		w.fault = explain(r.Topic, err)
+		w.fault, w.topic = err, r.Topic
 	}
 }
 
 func (w *writes) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.fault
+	if w.fault == nil {
+		return nil
+	}
+	return fenced(explain(w.topic, w.fault))
 }
 
 func newTask(g *Group, at place) *task {
-	t := &task{g: g, at: at, ending: make(chan struct{}), ended: make(chan struct{})}
+	t := &task{g: g, at: at, ended: make(chan struct{})}
 	t.ctx, t.cancel = context.WithCancel(g.ctx)
+	t.ending, t.end = context.WithCancel(context.Background())
 	return t
 }
-
-func (t *task) end() { t.once.Do(func() { close(t.ending) }) }
 
 // run works until the partition goes to another process. What goes wrong ends a session; the next goes on from the
 // last checkpoint.
 func (t *task) run() {
 	defer close(t.ended)
+	defer t.end()
 	defer t.cancel()
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
@@ -103,7 +117,7 @@ func (t *task) run() {
 			t.g.work.Trouble("back "+t.at.String(), fmt.Sprintf("partition %s goes back to its last checkpoint", t.at), err)
 		}
 		select {
-		case <-t.ending:
+		case <-t.ending.Done():
 			return
 		case <-t.ctx.Done():
 			return
@@ -114,51 +128,69 @@ func (t *task) run() {
 
 // session owns the partition from its last checkpoint on.
 func (t *task) session() (err error) {
-	t.shards, t.begun, t.full = map[string]bool{}, false, false
-	t.writes.fault, t.orphans = nil, nil
+	t.shards, t.begun, t.full, t.keyless, t.sick, t.orphans = map[string]bool{}, false, false, false, time.Time{}, nil
+	t.writes = writes{}
 	ctx, cancel := context.WithCancel(t.ctx)
 	defer cancel()
-	var closing sync.WaitGroup
-	defer closing.Wait()
-	if err := t.g.topics(ctx); err != nil {
-		return err
-	}
-	if err := t.open(ctx); err != nil {
+	if err := t.take(ctx); err != nil {
+		if t.ending.Err() != nil {
+			return nil // there is nothing to save yet
+		}
 		return err
 	}
 	defer func() {
 		cancel() // a broker that hangs must not hold up the end
 		t.client.Close()
 	}()
-	// From here on nobody else writes for the partition: a former owner's last transaction has ended.
-	if _, _, err := t.client.ProducerID(ctx); err != nil {
-		return t.explain(err)
-	}
-	if err := t.resume(ctx, &closing); err != nil {
-		return err
-	}
 	due := time.Now().Add(t.g.cfg.Interval)
 	for {
-		ending := false
-		select {
-		case <-t.ending:
-			ending = true
-		default:
-		}
+		ending := t.ending.Err() != nil
 		if ending || !time.Now().Before(due) {
 			began := time.Now()
 			if err := t.checkpoint(ctx); err != nil {
 				return err
 			}
-			due = time.Now().Add(max(t.g.cfg.Interval, 10*time.Since(began)))
+			due = time.Now().Add(min(max(t.g.cfg.Interval, 10*time.Since(began)), t.g.cfg.transactionTimeout()/2))
 		}
 		if ending {
 			return nil
+		}
+		if t.g.id(t.at.topic) != t.topic {
+			return fmt.Errorf("topic %s was deleted, or made anew", t.at.topic)
 		}
 		if err := t.some(ctx, due); err != nil {
 			return err
 		}
 	}
+}
+
+// take makes the partition ours: its client, its states, its position. It ends early when the partition goes away meanwhile.
+func (t *task) take(ctx context.Context) error {
+	opening, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(t.ending, cancel)()
+	var closing sync.WaitGroup
+	defer func() {
+		cancel() // a broker that hangs must not hold up the end
+		closing.Wait()
+	}()
+	if err := t.g.topics(opening); err != nil {
+		return err
+	}
+	t.topic = t.g.id(t.at.topic)
+	if err := t.open(ctx); err != nil {
+		return err
+	}
+	// From here on nobody else writes for the partition: a former owner's last transaction has ended.
+	_, _, err := t.client.ProducerID(opening)
+	if err != nil {
+		err = fenced(explain(t.at.topic, err))
+	} else {
+		err = t.resume(opening, &closing)
+	}
+	if err != nil {
+		t.client.Close()
+	}
+	return err
 }
 
 // open makes the client that reads the partition and writes for it.
@@ -171,20 +203,22 @@ func (t *task) open(ctx context.Context) error {
 	t.client, err = kgo.NewClient(append(opts,
 		kgo.WithContext(ctx),
 		kgo.WithHooks(connections{t.g.work.Trouble, cfg.TLS}),
-		kgo.TransactionalID(fmt.Sprintf("%s-%s-%d", cfg.Group, t.at.topic, t.at.partition)),
-		kgo.TransactionTimeout(min(10*time.Minute, max(time.Minute, 4*cfg.Interval))),
+		kgo.TransactionalID(cfg.Group+"/"+t.at.String()),
+		kgo.TransactionTimeout(cfg.transactionTimeout()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(partitioner{kgo.StickyKeyPartitioner(nil), cfg.StateTopic}),
 		kgo.ProducerBatchCompression(codec(cfg.Compression)),
 		kgo.ProducerBatchMaxBytesFn(t.g.limit),
 		kgo.ProducerLinger(20*time.Millisecond),
-		kgo.MaxBufferedBytes(4<<20),
+		kgo.MaxBufferedBytes(max(4<<20, 2*cfg.MaxMessageBytes)),
 		kgo.RecordRetries(100), // of faults that go away; then the partition goes back
 		kgo.UnknownTopicRetries(3),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(256<<10), // compressed, and there are two of them
 		kgo.FetchMaxPartitionBytes(256<<10),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // what is not there is said
+		kgo.KeepRetryableFetchErrors(),
+		kgo.WithDecompressor(newBounded(t.g.work.Trouble)),
 	)...)
 	return err
 }
@@ -202,31 +236,23 @@ func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return p.Partitioner.ForTopic(topic)
 }
 
-// home is the partition of the topic of states in which ours are.
-func (t *task) home() int32 { return t.at.partition % int32(max(1, t.g.stateWidth())) }
+// owner is whose states ours are.
+func (t *task) owner() owner { return owner{t.g.cfg.Group, t.at} }
 
 // resume reads the last checkpoint, gives the states back and begins to read where it ends.
 func (t *task) resume(ctx context.Context, closing *sync.WaitGroup) error {
-	states, home := t.g.cfg.StateTopic, t.home()
-	admin := kadm.NewClient(t.client)
-	ends, err := admin.ListEndOffsets(ctx, states)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return explain(states, err)
-	}
-	last := newGathered(t.at)
-	err = readAll(ctx, &t.g.cfg.Config, states, map[int32]int64{home: ends[states][home].Offset}, closing, last.add)
-	if err != nil {
+	topic, last := t.g.cfg.StateTopic, newGathered(t.owner())
+	if err := readAll(ctx, &t.g.cfg.Config, topic, []int32{t.at.partition}, closing, last.add); err != nil {
 		return err
 	}
-	all, err := last.states()
-	if err == nil {
-		t.next, err = last.offset()
-	}
-	if err != nil {
-		return fmt.Errorf("topic %s, partition %d: what is kept of %s can't be used: %w; to begin anew, delete its records there", states, home, t.at, err)
+	all, damaged := last.states()
+	at, err := last.at()
+	if damaged = errors.Join(damaged, err); damaged != nil {
+		damaged = fmt.Errorf("topic %s, partition %d: what is kept of %s is damaged: %w", topic, t.at.partition, t.at, damaged)
+		if !t.g.cfg.Forget {
+			return fmt.Errorf("%w; to begin anew with what can't be read, set unreadable: forget at kafka_state", damaged)
+		}
+		t.g.work.Trouble("damaged "+t.at.String(), "learning begins anew with what can't be read", damaged)
 	}
 	for shard, s := range all {
 		t.shards[shard] = false
@@ -236,10 +262,10 @@ func (t *task) resume(ctx context.Context, closing *sync.WaitGroup) error {
 		}
 		for _, holder := range orphans {
 			t.g.work.Trouble("orphan "+holder, fmt.Sprintf("partition %s: %s has a state for %.100q, but is not configured here; it is forgotten", t.at, holder, shard), nil)
-			t.orphans = append(t.orphans, piece{holder, 0, shard})
+			t.orphans = append(t.orphans, piece{holder, 0, shard}) // without its first piece it is none
 		}
 	}
-	if err := t.inReach(ctx, admin); err != nil {
+	if err := t.inReach(ctx, at); err != nil {
 		return err
 	}
 	t.covered = t.next
@@ -247,8 +273,9 @@ func (t *task) resume(ctx context.Context, closing *sync.WaitGroup) error {
 	return nil
 }
 
-// inReach says what was deleted before it was judged, and goes on behind it.
-func (t *task) inReach(ctx context.Context, admin *kadm.Client) error {
+// inReach goes on at the position, or says why it can't.
+func (t *task) inReach(ctx context.Context, at position) error {
+	admin := kadm.NewClient(t.client)
 	starts, err := admin.ListStartOffsets(ctx, t.at.topic)
 	if err == nil {
 		err = starts.Error()
@@ -264,15 +291,18 @@ func (t *task) inReach(ctx context.Context, admin *kadm.Client) error {
 		return explain(t.at.topic, err)
 	}
 	start, end := starts[t.at.topic][t.at.partition].Offset, ends[t.at.topic][t.at.partition].Offset
-	switch {
-	case t.next < start && t.next > 0:
-		t.g.work.Trouble("deleted "+t.at.String(), fmt.Sprintf("partition %s: offsets %d to %d were deleted before they were judged; let the topic keep more (retention.ms, retention.bytes)", t.at, t.next, start-1), nil)
+	switch t.next = at.Offset; {
+	case at.Topic != "" && at.Topic != t.topic:
+		t.g.work.Trouble("anew "+t.at.String(), fmt.Sprintf("topic %s was made anew since partition %d was judged to offset %d; it is read from its start", t.at.topic, t.at.partition, t.next), nil)
 		t.next = start
 	case t.next < start:
+		if t.next > 0 {
+			t.g.work.Trouble("deleted "+t.at.String(), fmt.Sprintf("partition %s: offsets %d to %d were deleted before they were judged; let the topic keep more (retention.ms, retention.bytes)", t.at, t.next, start-1), nil)
+		}
 		t.next = start
 	case t.next > end:
-		t.g.work.Trouble("anew "+t.at.String(), fmt.Sprintf("partition %s ends at offset %d, but was judged to %d: the topic was made anew; it is read from its start", t.at, end, t.next), nil)
-		t.next = start
+		t.g.work.Trouble("lost "+t.at.String(), fmt.Sprintf("partition %s ends at offset %d, but was judged to %d: the cluster has lost records since; it is read from there on", t.at, end, t.next), nil)
+		t.next = end
 	}
 	return nil
 }
@@ -284,30 +314,35 @@ func (t *task) name(shard string) string { return t.at.String() + "/" + shard }
 func (t *task) some(ctx context.Context, due time.Time) error {
 	poll, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
-	go func() {
-		select {
-		case <-t.ending:
-			cancel()
-		case <-poll.Done():
-		}
-	}()
+	defer context.AfterFunc(t.ending, cancel)()
 	fetches := t.client.PollRecords(poll, together)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var final error
+	var final, passing error
 	fetches.EachError(func(topic string, _ int32, err error) {
-		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !kerr.IsRetriable(err) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		case kerr.IsRetriable(err):
+			passing = explain(topic, err)
+		default:
 			final = errors.Join(final, explain(topic, err))
 		}
 	})
-	if final != nil {
+	switch {
+	case final != nil:
 		return final
+	case passing == nil:
+		t.sick = time.Time{}
+	case t.sick.IsZero():
+		t.sick = time.Now()
+	case time.Since(t.sick) > sick:
+		return passing
 	}
 	records := fetches.Records()
 	if len(records) > 0 && !t.begun {
 		if err := t.client.BeginTransaction(); err != nil {
-			return t.explain(err)
+			return fenced(explain(t.at.topic, err))
 		}
 		t.begun = true
 	}
@@ -319,22 +354,26 @@ func (t *task) some(ctx context.Context, due time.Time) error {
 		shard := t.shard(string(records[0].Key))
 		t.shards[shard] = true
 		if err := t.g.work.Judge(within(ctx, t), t.name(shard), records[:n]); err != nil {
-			return err
+			return cmp.Or(t.writes.failed(), err)
 		}
 		t.next = records[n-1].Offset + 1
 		records = records[n:]
 	}
-	return t.explain(t.writes.failed())
+	return t.writes.failed()
 }
 
 // shard is that of a key.
 func (t *task) shard(key string) string {
-	if _, ok := t.shards[key]; ok || len(t.shards) < t.g.cfg.MaxShards {
+	if key == "" && !t.keyless {
+		t.keyless = true
+		t.g.work.Trouble("key "+t.at.topic, fmt.Sprintf("messages in %s have no key: they are spread over partitions, and those of each are judged together, as one site; set the key of who writes them", t.at.topic), nil)
+	}
+	if _, ok := t.shards[key]; ok || len(t.shards) < t.g.cfg.MaxShards && len(key) <= maxKey {
 		return key
 	}
 	if !t.full {
 		t.full = true
-		t.g.work.Trouble("sites "+t.at.String(), fmt.Sprintf("partition %s has more than %d keys: those beyond are judged together, as one site; are the edges' keys what they should be?", t.at, t.g.cfg.MaxShards), nil)
+		t.g.work.Trouble("sites "+t.at.String(), fmt.Sprintf("partition %s has more than %d keys, or one of more than %d bytes: those beyond are judged together, as one site; are the edges' keys what they should be?", t.at, t.g.cfg.MaxShards, maxKey), nil)
 	}
 	return others
 }
@@ -346,9 +385,9 @@ func (t *task) checkpoint(ctx context.Context) error {
 	}
 	began := time.Now()
 	done := Checkpoint{Topic: t.at.topic, Partition: t.at.partition, Offset: t.next}
-	states, home := t.g.cfg.StateTopic, t.home()
+	states := t.g.cfg.StateTopic
 	write := func(r *kgo.Record) {
-		r.Partition = home
+		r.Partition = t.at.partition
 		done.Bytes += len(r.Value)
 		t.client.Produce(ctx, r, t.writes.done)
 	}
@@ -362,7 +401,7 @@ func (t *task) checkpoint(ctx context.Context) error {
 			return fmt.Errorf("the state for %.100q in %s: %w", shard, t.at, err)
 		}
 		for holder, state := range all {
-			pieces, err := splitState(states, t.at, holder, shard, state, int(t.g.limit(states)))
+			pieces, err := splitState(states, t.owner(), holder, shard, state, int(t.g.limit(states)))
 			if err != nil {
 				return err
 			}
@@ -372,21 +411,21 @@ func (t *task) checkpoint(ctx context.Context) error {
 		}
 	}
 	for _, p := range t.orphans {
-		write(&kgo.Record{Topic: states, Key: p.key(t.at)})
+		write(&kgo.Record{Topic: states, Key: p.key(t.owner())})
 	}
-	at, err := json.Marshal(position{positionVersion, t.next})
+	at, err := json.Marshal(position{positionVersion, t.next, t.topic})
 	if err != nil {
 		return err
 	}
-	write(&kgo.Record{Topic: states, Key: []byte(t.at.String()), Value: at})
+	write(&kgo.Record{Topic: states, Key: t.owner().key(), Value: at})
 	if err := t.client.Flush(ctx); err != nil {
 		return err
 	}
 	if err := t.writes.failed(); err != nil {
-		return t.explain(err)
+		return err
 	}
 	if err := commit(ctx, t.client, states); err != nil {
-		return t.explain(err)
+		return fenced(err)
 	}
 	t.begun, t.covered, t.orphans = false, t.next, nil
 	for shard := range t.shards {
@@ -402,15 +441,12 @@ func (t *task) checkpoint(ctx context.Context) error {
 	return nil
 }
 
-// explain tells what is wrong with the partition.
-func (t *task) explain(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch):
+// fenced tells when an error means that another process has taken the partition.
+func fenced(err error) error {
+	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
 		return fmt.Errorf("%w, or this one was silent for too long: %w", errFenced, err)
 	}
-	return explain(t.at.topic, err)
+	return err
 }
 
 // Tx is the transaction in which records of a partition are judged.
@@ -434,9 +470,11 @@ func (tx Tx) Limit(topic string) int { return int(tx.t.g.limit(topic)) }
 // Send writes messages, which others see when the next checkpoint is written. It waits while much is on its way. A fault
 // ends the transaction: the partition goes back to its last checkpoint.
 func (tx Tx) Send(ctx context.Context, messages []Message) error {
+	records := make([]kgo.Record, len(messages))
 	for i := range messages {
 		m := &messages[i]
-		tx.t.client.Produce(ctx, &kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: m.Headers}, tx.t.writes.done)
+		records[i] = kgo.Record{Topic: m.Topic, Key: m.Key, Value: m.Value, Headers: m.Headers}
+		tx.t.client.Produce(ctx, &records[i], tx.t.writes.done)
 	}
 	return tx.t.writes.failed()
 }

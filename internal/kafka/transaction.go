@@ -209,16 +209,11 @@ func (p *Producer) recover(ctx context.Context, client *kgo.Client) error {
 	if _, _, err := client.ProducerID(ctx); err != nil { // the cluster commits or aborts before it answers
 		return explain(p.cfg.MarkTopic, fmt.Errorf("asking for the producer id of %s: %w", p.cfg.TransactionalID, err))
 	}
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, p.cfg.MarkTopic)
-	if err == nil {
-		err = ends.Error()
-	}
+	there, err := listed(ctx, kadm.NewClient(client), p.cfg.MarkTopic)
 	if err != nil {
-		return explain(p.cfg.MarkTopic, err)
+		return err
 	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) { left[o.Partition] = o.Offset })
-	marks, err := p.readMarks(ctx, left)
+	marks, err := p.readMarks(ctx, there[p.cfg.MarkTopic].Partitions.Numbers())
 	if err != nil {
 		return err
 	}
@@ -230,9 +225,9 @@ func (p *Producer) recover(ctx context.Context, client *kgo.Client) error {
 }
 
 // readMarks reads the topic of marks to its end.
-func (p *Producer) readMarks(ctx context.Context, left map[int32]int64) (marks []uint64, err error) {
+func (p *Producer) readMarks(ctx context.Context, partitions []int32) (marks []uint64, err error) {
 	mine, last := p.cfg.TransactionalID+"/", map[string][]byte{}
-	err = readAll(ctx, &p.cfg, p.cfg.MarkTopic, left, &p.closing, func(r *kgo.Record) {
+	err = readAll(ctx, &p.cfg, p.cfg.MarkTopic, partitions, &p.closing, func(r *kgo.Record) {
 		// what follows has no stroke, unless it is of an id that begins with ours and one
 		if part, ok := strings.CutPrefix(string(r.Key), mine); ok && !strings.Contains(part, "/") {
 			if part == "0" { // a new transaction
@@ -254,25 +249,22 @@ func (p *Producer) readMarks(ctx context.Context, left map[int32]int64) (marks [
 	return marks, nil
 }
 
-// readAll gives all committed records of a topic up to the ends of its partitions, which are those for
-// readers that see everything: what is committed lies before them, perhaps behind an open transaction of somebody
-// else, which ends after its timeout at the latest. Closing is waited for by the caller's own closing.
-func readAll(ctx context.Context, cfg *Config, topic string, ends map[int32]int64, closing *sync.WaitGroup, each func(*kgo.Record)) error {
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	for partition, end := range ends {
-		if end > 0 {
-			from[partition], left[partition] = kgo.NewOffset().AtStart(), end
-		}
-	}
-	if len(left) == 0 {
-		return nil
-	}
+// standstill is how long a topic may give nothing while it is read to its end. A transaction of somebody else that is open holds
+// it up for the time of its timeout.
+const standstill = 15 * time.Minute
+
+// readAll gives all committed records of partitions of a topic, up to their ends for readers that see everything:
+// what is committed lies before these, perhaps behind an open transaction of somebody else. Closing is waited for by the caller's own
+// closing.
+func readAll(ctx context.Context, cfg *Config, topic string, partitions []int32, closing *sync.WaitGroup, each func(*kgo.Record)) error {
 	opts, err := cfg.options()
 	if err != nil {
 		return err
 	}
 	reader, err := kgo.NewClient(append(opts,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.WithContext(ctx),
+		kgo.WithDecompressor(newBounded(nil)),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the last record is one
 		kgo.FetchMaxWait(time.Second))...)
@@ -280,14 +272,38 @@ func readAll(ctx context.Context, cfg *Config, topic string, ends map[int32]int6
 		return err
 	}
 	defer closing.Go(reader.Close)
-	for len(left) > 0 {
-		fetches := reader.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			return err
+	admin := kadm.NewClient(reader)
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return explain(topic, err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return explain(topic, err)
+	}
+	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
+	for _, p := range partitions {
+		if start, end := starts[topic][p].Offset, ends[topic][p].Offset; start < end {
+			from[p], left[p] = kgo.NewOffset().At(start), end
+		}
+	}
+	reader.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
+	for last := time.Now(); len(left) > 0; {
+		poll, cancel := context.WithTimeout(ctx, 10*time.Second)
+		fetches := reader.PollFetches(poll)
+		cancel()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		var final error
 		fetches.EachError(func(_ string, _ int32, err error) {
-			if !kerr.IsRetriable(err) {
+			if !kerr.IsRetriable(err) && !errors.Is(err, context.DeadlineExceeded) {
 				final = errors.Join(final, err)
 			}
 		})
@@ -295,6 +311,7 @@ func readAll(ctx context.Context, cfg *Config, topic string, ends map[int32]int6
 			return explain(topic, final)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			last = time.Now()
 			if !r.Attrs.IsControl() {
 				each(r)
 			}
@@ -302,6 +319,9 @@ func readAll(ctx context.Context, cfg *Config, topic string, ends map[int32]int6
 				delete(left, r.Partition)
 			}
 		})
+		if time.Since(last) > standstill {
+			return fmt.Errorf("topic %s could not be read to its end: nothing came for %s", topic, standstill)
+		}
 	}
 	return nil
 }
