@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -30,7 +29,7 @@ type elasticExporter struct {
 
 	end    context.Context // over when what is on its way at the end is to be given up
 	giveUp context.CancelFunc
-	heard  atomic.Int64 // when the server last answered, Unix nanoseconds
+	heard  hearing // when the server last answered
 
 	setup    sync.Mutex // held while the server is asked and templates are installed
 	ready    bool
@@ -58,7 +57,7 @@ func (e *elasticExporter) start(ctx context.Context, host component.Host) error 
 	if err != nil {
 		return err
 	}
-	h.Transport = hearing{h.Transport, &e.heard}
+	h.Transport = listening{h.Transport, &e.heard}
 	if e.client, err = elastic.NewClient(h, e.cfg.endpoints(), e.cfg.authorization()); err != nil {
 		return err
 	}
@@ -80,19 +79,20 @@ var shutdownGrace = 10 * time.Second
 
 // drain ends the exporter. It waits as long as the server answers, however slow it is, and gives up what
 // is on its way after a silence. What is in memory would be lost by that, so there the silence is as
-// long as a request may take.
+// long as `timeout`, if that is longer.
 func (e *elasticExporter) drain(ctx context.Context, end func(context.Context) error) error {
 	grace := shutdownGrace
 	if q := e.cfg.QueueConfig; !q.HasValue() || q.Get().StorageID == nil {
 		grace = max(grace, e.cfg.ClientConfig.Timeout)
 	}
-	began, over := time.Now().UnixNano(), make(chan struct{})
+	e.heard.now() // the silence begins here at the earliest
+	over := make(chan struct{})
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer close(over)
 	waiting.Go(func() {
 		for {
-			left := grace - time.Since(time.Unix(0, max(began, e.heard.Load())))
+			left := grace - e.heard.silence()
 			if left <= 0 {
 				e.giveUp()
 				return
@@ -107,16 +107,34 @@ func (e *elasticExporter) drain(ctx context.Context, end func(context.Context) e
 	return end(ctx)
 }
 
-// hearing notes when an answer came.
+// hearing is when something was last heard, by a clock that nobody sets.
 type hearing struct {
-	http.RoundTripper
-	at *atomic.Int64
+	mu sync.Mutex
+	at time.Time
 }
 
-func (h hearing) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := h.RoundTripper.RoundTrip(r)
+func (h *hearing) now() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = time.Now()
+}
+
+func (h *hearing) silence() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.at)
+}
+
+// listening notes when an answer came.
+type listening struct {
+	http.RoundTripper
+	heard *hearing
+}
+
+func (l listening) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := l.RoundTripper.RoundTrip(r)
 	if err == nil {
-		h.at.Store(time.Now().UnixNano())
+		l.heard.now()
 	}
 	return res, err
 }

@@ -48,8 +48,8 @@ func (g *gracefulLogs) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	}
 	events[last] += n
 	err := g.Logs.ConsumeLogs(ctx, ld)
-	if err == nil {
-		return nil
+	if err == nil || !g.e.queued() {
+		return err // without a queue the caller has the error, and what was not sent
 	}
 	given := map[string]int{}
 	for name, n := range events {
@@ -82,8 +82,8 @@ func (g *gracefulMetrics) ConsumeMetrics(ctx context.Context, md pmetric.Metrics
 		}
 	}
 	err := g.Metrics.ConsumeMetrics(ctx, md)
-	if err == nil {
-		return nil
+	if err == nil || !g.e.queued() {
+		return err
 	}
 	given := map[string]int{}
 	for dataset, n := range points {
@@ -96,6 +96,13 @@ func (g *gracefulMetrics) ConsumeMetrics(ctx context.Context, md pmetric.Metrics
 // Shutdown drains the queue as long as the server answers.
 func (g *gracefulMetrics) Shutdown(ctx context.Context) error {
 	return g.e.drain(ctx, g.Metrics.Shutdown)
+}
+
+// queued tells whether an error means that the queue did not take what came. Without one, or where its result is waited
+// for, some of it may be at the server.
+func (e *elasticExporter) queued() bool {
+	q := e.cfg.QueueConfig
+	return q.HasValue() && !q.Get().WaitForResult
 }
 
 func dataPoints(m pmetric.Metric) int {

@@ -45,10 +45,28 @@ type encoder struct {
 	json  *flatjson.Encoder
 	proto plog.ProtoMarshaler
 	line  []byte
+	size  int               // of the last call's values, as a guess at the next one's
+	bytes map[string][]byte // of keys and names that come again and again
 }
 
 func newEncoder(cfg *Config, t *topics) *encoder {
-	return &encoder{topics: t, cfg: cfg, json: flatjson.NewEncoder()}
+	return &encoder{topics: t, cfg: cfg, json: flatjson.NewEncoder(), bytes: map[string][]byte{}}
+}
+
+// maxBytes bounds the keys that are kept.
+const maxBytes = 4096
+
+// of gives the bytes of a text that is likely to come again. Nobody may change them.
+func (e *encoder) of(s string) []byte {
+	b, ok := e.bytes[s]
+	if !ok {
+		if len(e.bytes) >= maxBytes {
+			clear(e.bytes)
+		}
+		b = []byte(s)
+		e.bytes[string(b)] = b
+	}
+	return b
 }
 
 // content is what a message holds of one kind.
@@ -79,7 +97,7 @@ func (e *encoder) key(resource pcommon.Map, lr plog.LogRecord) []byte {
 		}
 		if ok {
 			if s := v.AsString(); s != "" {
-				return []byte(s)
+				return e.of(s)
 			}
 		}
 	}
@@ -93,8 +111,7 @@ func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool, limit func(
 	}
 	n := ld.LogRecordCount()
 	b := batch{make([]kafka.Message, 0, n), make([]string, 0, n), make([]content, 0, n), map[string]int{}}
-	var buf []byte
-	ends := make([]int, 0, n)
+	buf, ends := make([]byte, 0, e.size+e.size/8), make([]int, 0, n)
 	for _, rl := range ld.ResourceLogs().All() {
 		resource := rl.Resource().Attributes()
 		e.json.SetResource(resource)
@@ -109,6 +126,8 @@ func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool, limit func(
 		}
 	}
 	e.json.SetResource(pcommon.NewMap()) // hold nothing of ld
+	e.size = len(buf)
+	marks, all := make([]uint64, n), newHeaders(e, n)
 	start, kept := 0, 0
 	for i, end := range ends {
 		m, c := b.messages[i], b.contents[i]
@@ -119,8 +138,9 @@ func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool, limit func(
 			b.known[c.event]++
 			continue
 		}
-		m.Marks = []uint64{mark}
-		m.Headers = headers("application/json", c.event, mark)
+		marks[i] = mark
+		m.Marks = marks[i : i+1 : i+1]
+		m.Headers = all.of("application/json", c.event, mark)
 		c.message = kept
 		b.messages[kept], b.contents[kept] = m, c
 		kept++
@@ -129,15 +149,28 @@ func (e *encoder) encode(ld plog.Logs, known func(mark uint64) bool, limit func(
 	return b, nil
 }
 
-// headers tell what a message is without its value: what kind, if it is of one, in what form, and an id which is the
+// headers are those of many messages, in one piece.
+type headers struct {
+	e   *encoder
+	all []kgo.RecordHeader
+	ids []byte
+}
+
+func newHeaders(e *encoder, n int) *headers {
+	return &headers{e, make([]kgo.RecordHeader, 0, 3*n), make([]byte, 0, 16*n)}
+}
+
+// of tells what a message is without its value: in what form, of what kind, if it is of one, and an id which is the
 // same when the same is sent again.
-func headers(form, event string, id uint64) []kgo.RecordHeader {
-	all := make([]kgo.RecordHeader, 0, 3)
-	all = append(all, kgo.RecordHeader{Key: "content-type", Value: []byte(form)})
+func (h *headers) of(form, event string, id uint64) []kgo.RecordHeader {
+	first, begin := len(h.all), len(h.ids)
+	h.all = append(h.all, kgo.RecordHeader{Key: "content-type", Value: h.e.of(form)})
 	if event != "" {
-		all = append(all, kgo.RecordHeader{Key: "event", Value: []byte(event)})
+		h.all = append(h.all, kgo.RecordHeader{Key: "event", Value: h.e.of(event)})
 	}
-	return append(all, kgo.RecordHeader{Key: "id", Value: strconv.AppendUint(nil, id, 16)})
+	h.ids = strconv.AppendUint(h.ids, id, 16)
+	h.all = append(h.all, kgo.RecordHeader{Key: "id", Value: h.ids[begin:len(h.ids):len(h.ids)]})
+	return h.all[first:len(h.all):len(h.all)]
 }
 
 // group is the records of one message to be.
@@ -237,7 +270,7 @@ func (e *encoder) add(b *batch, g *group, records []plog.LogRecord, marks []uint
 	}
 	b.add(kafka.Message{
 		Topic: g.topic, Key: g.key, Value: value, Marks: marks,
-		Headers: headers("application/x-protobuf", kind, xxhash.Sum64(value)),
+		Headers: newHeaders(e, 1).of("application/x-protobuf", kind, xxhash.Sum64(value)),
 	})
 	return nil
 }

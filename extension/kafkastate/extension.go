@@ -100,10 +100,14 @@ func (*Extension) GetClient(_ context.Context, _ component.Kind, id component.ID
 }
 
 // Hold implements [shard.Registry].
-func (e *Extension) Hold(name string, h shard.Holder) {
+func (e *Extension) Hold(name string, h shard.Holder) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.holders[name] != nil {
+		return fmt.Errorf("storage: %s is in two pipelines, so there are two of it, and their states would overwrite each other: give one an id of its own, as %s/2", name, name)
+	}
 	e.holders[name] = h
+	return nil
 }
 
 // Write implements [shard.Registry].
@@ -121,7 +125,7 @@ func (e *Extension) Attach() (shard.Settings, error) {
 		return shard.Settings{}, errors.New("two receivers name the same kafka_state extension as their state; give each its own, with its own topic")
 	}
 	e.read = true
-	return shard.Settings{Topic: e.cfg.Topic, Interval: e.cfg.Interval, Outputs: slices.Clone(e.topics)}, nil
+	return shard.Settings{Topic: e.cfg.Topic, Interval: e.cfg.Interval, Outputs: slices.Clone(e.topics), Forget: e.cfg.Unreadable == forget}, nil
 }
 
 // Checkpoint implements [shard.States].

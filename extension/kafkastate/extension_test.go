@@ -62,11 +62,21 @@ func made(t *testing.T, change func(*Config)) (*Extension, *observer.ObservedLog
 	return ext.(*Extension), logs
 }
 
+func hold(t *testing.T, e *Extension, name string, h shard.Holder) {
+	t.Helper()
+	if err := e.Hold(name, h); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStates(t *testing.T) {
 	e, logs := made(t, nil)
 	a, b := holder{"site": "of a"}, holder{}
-	e.Hold("a", a)
-	e.Hold("b", b)
+	hold(t, e, "a", a)
+	hold(t, e, "b", b)
+	if err := e.Hold("a", b); err == nil || !strings.Contains(err.Error(), "id of its own") {
+		t.Errorf("two of one name: %v", err)
+	}
 	e.Write("x", "y")
 	set, err := e.Attach()
 	if err != nil || set.Topic != "monban.state" || set.Interval != 5*time.Second || !slices.Equal(set.Outputs, []string{"x", "y"}) {
@@ -102,8 +112,8 @@ func TestStates(t *testing.T) {
 func TestForgetsWhatIsUnreadable(t *testing.T) {
 	e, logs := made(t, func(c *Config) { c.Unreadable = forget })
 	a, b := holder{}, holder{}
-	e.Hold("a", a)
-	e.Hold("b", b)
+	hold(t, e, "a", a)
+	hold(t, e, "b", b)
 	if _, err := e.Resume("site", map[string][]byte{"a": []byte("damaged"), "b": []byte("B")}); err != nil || b["site"] != "B" || a["site"] != "" {
 		t.Error(err, a, b)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,8 +36,7 @@ type kafkaEvents struct {
 	obs  *receiverhelper.ObsReport
 	tel  *metadata.TelemetryBuilder
 
-	states  shard.States
-	group   *kafka.Group
+	group   atomic.Pointer[kafka.Group]
 	proto   plog.ProtoUnmarshaler
 	decoder *flatjson.Decoder
 
@@ -54,8 +55,8 @@ func newReceiver(cfg *Config, set receiver.Settings, next consumer.Logs) (*kafka
 		return nil, err
 	}
 	return r, r.tel.RegisterKafkaEventsPartitionsCallback(func(_ context.Context, o metric.Int64Observer) error {
-		if r.group != nil {
-			o.Observe(int64(r.group.Partitions()))
+		if g := r.group.Load(); g != nil {
+			o.Observe(int64(g.Partitions()))
 		}
 		return nil
 	})
@@ -76,10 +77,10 @@ func (r *kafkaEvents) Start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	client.Compression, client.MaxMessageBytes = r.cfg.Compression, r.cfg.MaxMessageBytes
-	r.states = states
 	group, err := kafka.NewGroup(kafka.GroupConfig{
 		Config: client, Group: r.cfg.GroupID, Topics: r.cfg.Topics, Outputs: settings.Outputs,
 		StateTopic: settings.Topic, Interval: settings.Interval, SessionTimeout: r.cfg.SessionTimeout, MaxShards: r.cfg.MaxSites,
+		Forget: settings.Forget,
 	}, kafka.Work{
 		Judge: r.judge, States: states.Checkpoint, Resume: states.Resume, Forget: states.Forget,
 		Trouble: r.trouble, Done: r.done,
@@ -87,16 +88,16 @@ func (r *kafkaEvents) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
-	r.group = group
+	r.group.Store(group)
 	return group.Start()
 }
 
 // Shutdown writes a last checkpoint of each partition and leaves the group.
 func (r *kafkaEvents) Shutdown(ctx context.Context) error {
-	if r.group != nil {
+	if g := r.group.Load(); g != nil {
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.ShutdownGrace)
 		defer cancel()
-		r.group.Close(ctx)
+		g.Close(ctx)
 	}
 	r.tel.Shutdown()
 	return nil
@@ -119,13 +120,25 @@ func (r *kafkaEvents) judge(ctx context.Context, name string, messages []*kgo.Re
 		op := r.obs.StartLogsOp(ctx)
 		err = r.next.ConsumeLogs(op, ld)
 		r.obs.EndLogsOp(op, metadata.Type.String(), n, err)
-		if consumererror.IsPermanent(err) { // the next time would be no better
+		if permanent(err) { // the next time would be no better
 			r.drop("refused", m, err)
 		} else if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// permanent tells whether all who refused did so for good: of several behind one may have, while another was just
+// away.
+func permanent(err error) bool {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if several, ok := e.(interface{ Unwrap() []error }); ok {
+			all := several.Unwrap()
+			return len(all) > 0 && !slices.ContainsFunc(all, func(e error) bool { return !permanent(e) })
+		}
+	}
+	return consumererror.IsPermanent(err)
 }
 
 // decode reads a message as its header says, else as configured.

@@ -3,6 +3,7 @@ package kafkaeventsreceiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.uber.org/multierr"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -94,6 +96,16 @@ func TestJudge(t *testing.T) {
 	if err := r.judge(t.Context(), "x", all[:1]); err != nil {
 		t.Errorf("a message that is refused for good stops the partition: %v", err)
 	}
+	for _, mixed := range []error{errors.Join(fault, errors.New("not now")), fmt.Errorf("behind: %w", multierr.Append(errors.New("not now"), fault))} {
+		fault = mixed
+		if err := r.judge(t.Context(), "x", all[:1]); err == nil {
+			t.Errorf("a message that one has not taken is passed over: %v", mixed)
+		}
+		fault = consumererror.NewPermanent(errors.New("never"))
+	}
+	if fault = errors.Join(fault, fault); r.judge(t.Context(), "x", all[:1]) != nil {
+		t.Error("a message that two refuse for good stops the partition")
+	}
 	fault = errors.New("not now")
 	if err := r.judge(t.Context(), "x", all[:1]); err == nil {
 		t.Error("a message that was not taken is passed over")
@@ -101,7 +113,7 @@ func TestJudge(t *testing.T) {
 	point := func(reason string, n int64) metricdata.DataPoint[int64] {
 		return metricdata.DataPoint[int64]{Attributes: attribute.NewSet(attribute.String("reason", reason)), Value: n}
 	}
-	metadatatest.AssertEqualKafkaEventsDropped(t, tel, []metricdata.DataPoint[int64]{point("malformed", 2), point("refused", 1)}, metricdatatest.IgnoreTimestamp())
+	metadatatest.AssertEqualKafkaEventsDropped(t, tel, []metricdata.DataPoint[int64]{point("malformed", 2), point("refused", 2)}, metricdatatest.IgnoreTimestamp())
 }
 
 func TestStartRefuses(t *testing.T) {
