@@ -11,18 +11,27 @@ import (
 
 var scraper = &http.Client{Timeout: 20 * time.Second}
 
-// Metric reads the Prometheus page of a process at address (host:port) and sums the values of a
-// metric over the series that have all of these labels, as in event="network.flow".
-func Metric(t testing.TB, address, name string, labels ...string) (sum float64) {
+// Metric is [ReadMetric], and fails the test where that fails.
+func Metric(t testing.TB, address, name string, labels ...string) float64 {
 	t.Helper()
-	res, err := scraper.Get("http://" + address + "/metrics")
+	sum, err := ReadMetric(address, name, labels...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return sum
+}
+
+// ReadMetric reads the Prometheus page of a process at address (host:port) and sums the values of a
+// metric over the series that have all of these labels, as in event="network.flow".
+func ReadMetric(address, name string, labels ...string) (sum float64, err error) {
+	res, err := scraper.Get("http://" + address + "/metrics")
+	if err != nil {
+		return 0, err
 	}
 	defer res.Body.Close()
 	page, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
 lines:
 	for line := range strings.Lines(string(page)) {
@@ -38,5 +47,5 @@ lines:
 		v, _ := strconv.ParseFloat(f[len(f)-1], 64)
 		sum += v
 	}
-	return sum
+	return sum, nil
 }

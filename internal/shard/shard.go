@@ -95,13 +95,6 @@ func (e *Engines[E]) Join(r Registry, kind component.Kind, id component.ID) erro
 	return r.Hold(fmt.Sprintf("%s/%s", kind, id), e)
 }
 
-// Sharded tells whether there is an engine for each shard.
-func (e *Engines[E]) Sharded() bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.sharded
-}
-
 // One is the engine of a component that is not about shards.
 func (e *Engines[E]) One() E { return e.one }
 

@@ -3,11 +3,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,7 +58,7 @@ func (l *lab) gateway(ctx context.Context, name string, i int) (*gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", port)}
+	g := &gateway{metrics: fmt.Sprintf("127.0.0.1:%d", port)}
 	override := fmt.Sprintf(`yaml:{extensions: {kafka_state: {topic: %[1]s.state, interval: 1s}},
 receivers: {kafka_events: {topics: [%[1]s.edge], group_id: %[1]s, session_timeout: 6s}},
 exporters: {kafka_events: {topic_prefix: %[1]s.}},
@@ -165,7 +163,7 @@ func ready(ctx context.Context, all []*gateway) error {
 	for begun := time.Now(); time.Since(begun) < 2*time.Minute; {
 		shared := true
 		for _, g := range all {
-			n, _ := metric(g.metrics, "otelcol_kafka_events_partitions")
+			n, _ := testbed.ReadMetric(g.metrics, "otelcol_kafka_events_partitions")
 			shared = shared && int(n) == partitions/len(all)
 		}
 		if shared {
@@ -179,23 +177,6 @@ func ready(ctx context.Context, all []*gateway) error {
 		}
 	}
 	return errors.New("the gateways did not share the partitions within two minutes")
-}
-
-func metric(page, name string) (sum float64, err error) {
-	res, err := http.Get(page)
-	if err != nil {
-		return 0, err
-	}
-	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), name) {
-			f := strings.Fields(lines.Text())
-			v, _ := strconv.ParseFloat(f[len(f)-1], 64)
-			sum += v
-		}
-	}
-	return sum, lines.Err()
 }
 
 // feed writes what the edge saw once for each site, as many sites to each partition.
