@@ -56,13 +56,15 @@ func (p *Process) Launch() error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	// Ends with this program even when that is killed. The signal comes when the thread that
-	// started the process ends, so the thread is kept for as long.
+	// Ends with this program even when that is killed. The signal comes when the thread that started
+	// the process ends, so that thread is kept for as long; and unlocked in the end, else it ended too
+	// and took with it all other processes that were ever started from it.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	cmd.SysProcAttr.Setpgid = p.group
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
