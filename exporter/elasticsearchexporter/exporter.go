@@ -17,6 +17,7 @@ import (
 
 	"github.com/monban/monban/exporter/elasticsearchexporter/internal/metadata"
 	"github.com/monban/monban/internal/elastic"
+	"github.com/monban/monban/internal/seldom"
 )
 
 type elasticExporter struct {
@@ -35,10 +36,9 @@ type elasticExporter struct {
 	ready    bool
 	bulkPath string
 
-	mu       sync.Mutex
-	free     []*batch
-	troubled time.Time // when a fault was last said; zero when all is well
-	said     map[string]time.Time
+	mu     sync.Mutex
+	free   []*batch
+	faults seldom.Faults
 }
 
 func newExporter(cfg *Config, set exporter.Settings) (*elasticExporter, error) {
@@ -46,7 +46,7 @@ func newExporter(cfg *Config, set exporter.Settings) (*elasticExporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &elasticExporter{cfg: cfg, set: set.TelemetrySettings, logger: set.Logger, tb: tb, mode: elastic.Mode(cfg.Mapping.Mode), said: map[string]time.Time{}}
+	e := &elasticExporter{cfg: cfg, set: set.TelemetrySettings, logger: set.Logger, tb: tb, mode: elastic.Mode(cfg.Mapping.Mode)}
 	e.end, e.giveUp = context.WithCancel(context.Background())
 	return e, nil
 }
@@ -384,18 +384,12 @@ func keep(md pmetric.Metrics, later map[int]bool) {
 	})
 }
 
-// sayAgain is how long a fault that goes on is not mentioned again.
-const sayAgain = time.Minute
+// outage is the kind of fault that holds up everything.
+const outage = "outage"
 
 // trouble logs what is wrong, once a minute, and gives it back with the time to wait.
 func (e *elasticExporter) trouble(err error) error {
-	e.mu.Lock()
-	say := time.Since(e.troubled) >= sayAgain
-	if say {
-		e.troubled = time.Now()
-	}
-	e.mu.Unlock()
-	if say {
+	if e.faults.Due(outage) {
 		e.logger.Warn("Nothing can be sent for the time being; it is kept and tried again", zap.Error(err))
 	}
 	var answer *elastic.Error
@@ -408,11 +402,7 @@ func (e *elasticExporter) trouble(err error) error {
 // well counts what was sent and tells when a fault is over.
 func (e *elasticExporter) well(ctx context.Context, b *batch) error {
 	e.count(ctx, b)
-	e.mu.Lock()
-	was := !e.troubled.IsZero()
-	e.troubled = time.Time{}
-	e.mu.Unlock()
-	if was {
+	if e.faults.Over(outage) {
 		e.logger.Warn("Sending works again")
 	}
 	return nil

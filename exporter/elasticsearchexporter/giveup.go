@@ -2,7 +2,6 @@ package elasticsearchexporter
 
 import (
 	"context"
-	"time"
 
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -128,14 +127,7 @@ func (e *elasticExporter) givenUp(ctx context.Context, given map[string]int, err
 			continue
 		}
 		e.tb.ElasticsearchGivenUp.Add(context.WithoutCancel(ctx), int64(n), metric.WithAttributeSet(attribute.NewSet(attribute.String("stream", stream))))
-		key := "given up " + stream
-		e.mu.Lock()
-		say := time.Since(e.said[key]) >= sayAgain
-		if say {
-			e.said[key] = time.Now()
-		}
-		e.mu.Unlock()
-		if say {
+		if e.faults.Due("given up " + stream) {
 			e.logger.Error("Records were given up, as the queue does not take them", zap.String("stream", stream), zap.Int("records", n), zap.Error(err))
 		}
 	}

@@ -223,14 +223,7 @@ func (e *elasticExporter) deliver(ctx context.Context, b *batch) {
 
 // once logs a refusal, once a minute for each stream and kind.
 func (e *elasticExporter) once(what, stream string, r elastic.Result) {
-	key := what + stream + r.Type
-	e.mu.Lock()
-	say := time.Since(e.said[key]) >= sayAgain
-	if say {
-		e.said[key] = time.Now()
-	}
-	e.mu.Unlock()
-	if say {
+	if e.faults.Due(what + stream + r.Type) {
 		e.logger.Error(what, zap.String("stream", stream), zap.Int("status", r.Status), zap.String("type", r.Type), zap.String("reason", r.Reason))
 	}
 }

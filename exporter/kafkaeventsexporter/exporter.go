@@ -17,11 +17,9 @@ import (
 
 	"github.com/monban/monban/exporter/kafkaeventsexporter/internal/metadata"
 	"github.com/monban/monban/internal/kafka"
+	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/internal/shard"
 )
-
-// sayAgain is how long a fault that goes on is not mentioned again.
-const sayAgain = time.Minute
 
 // Outcomes of records.
 const (
@@ -45,8 +43,7 @@ type kafkaEvents struct {
 	ctx    context.Context // over when what is on its way is to be given up
 	cancel context.CancelCauseFunc
 
-	saidMu sync.Mutex
-	said   map[string]time.Time
+	faults seldom.Faults
 }
 
 func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafkaEvents, error) {
@@ -54,7 +51,7 @@ func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafk
 	if err != nil {
 		return nil, err
 	}
-	e := &kafkaEvents{cfg: cfg, logger: set.Logger, tb: tb, topics: newTopics(cfg), said: map[string]time.Time{}}
+	e := &kafkaEvents{cfg: cfg, logger: set.Logger, tb: tb, topics: newTopics(cfg)}
 	e.encoders.New = func() any { return newEncoder(cfg, e.topics) }
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return e, nil
@@ -75,13 +72,7 @@ func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
 
 // say warns of what, unless the same kind was said a short while ago.
 func (e *kafkaEvents) say(kind, what string, fields ...zap.Field) {
-	e.saidMu.Lock()
-	recent := time.Since(e.said[kind]) < sayAgain
-	if !recent {
-		e.said[kind] = time.Now()
-	}
-	e.saidMu.Unlock()
-	if !recent {
+	if e.faults.Due(kind) {
 		e.logger.Warn(what, fields...)
 	}
 }

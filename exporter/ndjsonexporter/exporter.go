@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -25,14 +24,12 @@ import (
 	"github.com/monban/monban/internal/flatjson"
 	"github.com/monban/monban/internal/reference"
 	"github.com/monban/monban/internal/run"
+	"github.com/monban/monban/internal/seldom"
 )
 
 // always are the files that are there from the start, so that someone who looks
 // for reports finds an empty file and not none.
 var always = []string{"flows", "sightings", "devices", "reports"}
-
-// sayAgain is how long a fault that goes on is not mentioned again.
-const sayAgain = time.Minute
 
 type ndjsonExporter struct {
 	cfg    *Config
@@ -48,13 +45,8 @@ type ndjsonExporter struct {
 	quiet   func()             // undoes what start did to signals
 	gone    bool               // the reader of standard output went away
 	failure error              // what stopped the exporter, when on_error is stop
-	failing map[*output]*fault
-}
-
-// fault is an outage of one output.
-type fault struct {
-	lost int64     // records, since the exporter started
-	said time.Time // when it was last mentioned; zero when it is over
+	lost    map[*output]int64  // records, since the exporter started
+	faults  seldom.Faults      // by the output's path
 }
 
 func newExporter(cfg *Config, set component.TelemetrySettings) (*ndjsonExporter, error) {
@@ -63,7 +55,7 @@ func newExporter(cfg *Config, set component.TelemetrySettings) (*ndjsonExporter,
 		return nil, err
 	}
 	e := &ndjsonExporter{cfg: cfg, logger: set.Logger, tb: tb, enc: flatjson.NewEncoder(),
-		byEvent: map[string]*output{}, failing: map[*output]*fault{}}
+		byEvent: map[string]*output{}, lost: map[*output]int64{}}
 	files := map[string]*output{}
 	to := func(event, file string) *output {
 		if len(cfg.Events) > 0 && !slices.Contains(cfg.Events, event) {
@@ -175,34 +167,26 @@ func (e *ndjsonExporter) flush(ctx context.Context, o *output) error {
 		run.Stop(e.host)
 		return nil
 	}
-	total := e.lose(ctx, o, lost)
-	err = fmt.Errorf("%w; %s lost", err, records(total.lost))
+	e.lose(ctx, o, lost)
+	err = fmt.Errorf("%w; %s lost", err, records(e.lost[o]))
 	switch {
 	case e.cfg.OnError == onErrorStop:
 		e.failure = err
 		run.Fail(e.host, err)
-	case time.Since(total.said) >= sayAgain:
-		total.said = time.Now()
+	case e.faults.Due(o.path):
 		e.logger.Error("Records are being lost", zap.Error(err))
 	}
 	return err
 }
 
-func (e *ndjsonExporter) lose(ctx context.Context, o *output, n int64) *fault {
-	f := e.failing[o]
-	if f == nil {
-		f = &fault{}
-		e.failing[o] = f
-	}
-	f.lost += n
+func (e *ndjsonExporter) lose(ctx context.Context, o *output, n int64) {
+	e.lost[o] += n
 	e.count(ctx, o, "lost", n)
-	return f
 }
 
 func (e *ndjsonExporter) recovered(o *output) {
-	if f := e.failing[o]; f != nil && !f.said.IsZero() {
-		f.said = time.Time{}
-		e.logger.Warn("Writing works again", zap.String("file", o.path), zap.Int64("lost", f.lost))
+	if e.faults.Over(o.path) {
+		e.logger.Warn("Writing works again", zap.String("file", o.path), zap.Int64("lost", e.lost[o]))
 	}
 }
 
@@ -219,9 +203,9 @@ func (e *ndjsonExporter) shutdown(context.Context) error {
 	defer e.mu.Unlock()
 	err := e.close()
 	for _, o := range e.outputs {
-		if f := e.failing[o]; f != nil && f.lost > 0 {
-			delete(e.failing, o)
-			e.logger.Error("Not everything was written: "+records(f.lost)+" lost", zap.String("file", o.path))
+		if n := e.lost[o]; n > 0 {
+			delete(e.lost, o)
+			e.logger.Error("Not everything was written: "+records(n)+" lost", zap.String("file", o.path))
 		}
 	}
 	if err != nil {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/collector/component"
@@ -22,12 +20,10 @@ import (
 
 	"github.com/monban/monban/internal/flatjson"
 	"github.com/monban/monban/internal/kafka"
+	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/internal/shard"
 	"github.com/monban/monban/receiver/kafkaeventsreceiver/internal/metadata"
 )
-
-// sayAgain is how long a fault that goes on is not mentioned again.
-const sayAgain = time.Minute
 
 type kafkaEvents struct {
 	cfg  *Config
@@ -40,12 +36,11 @@ type kafkaEvents struct {
 	proto   plog.ProtoUnmarshaler
 	decoder *flatjson.Decoder
 
-	mu   sync.Mutex
-	said map[string]time.Time
+	faults seldom.Faults
 }
 
 func newReceiver(cfg *Config, set receiver.Settings, next consumer.Logs) (*kafkaEvents, error) {
-	r := &kafkaEvents{cfg: cfg, log: set.Logger, next: next, decoder: flatjson.NewDecoder(), said: map[string]time.Time{}}
+	r := &kafkaEvents{cfg: cfg, log: set.Logger, next: next, decoder: flatjson.NewDecoder()}
 	var err error
 	r.obs, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "kafka", ReceiverCreateSettings: set})
 	if err != nil {
@@ -185,14 +180,7 @@ func (r *kafkaEvents) done(c kafka.Checkpoint) {
 
 // say warns of what, unless the same was said a short while ago.
 func (r *kafkaEvents) say(kind, what string, fields ...zap.Field) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.said[kind]) < sayAgain {
-		return
+	if r.faults.Due(kind) {
+		r.log.Warn(what, fields...)
 	}
-	if len(r.said) > 1000 {
-		clear(r.said)
-	}
-	r.said[kind] = time.Now()
-	r.log.Warn(what, fields...)
 }
