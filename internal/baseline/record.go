@@ -45,7 +45,7 @@ const (
 var Observations = event.NewTable("device.observation", "Something unusual about a device that no single flow shows.", []event.Field[Observation]{
 	event.Text("device.id", "Inventory id", func(o *Observation) *string { return &o.Device }).ECS("device.id"),
 	event.Text("observation.id", "The same from beginning to end", func(o *Observation) *string { return &o.ID }),
-	event.Text("observation.phase", "rise, change, fall, flapping or settled; absent for what is told once", func(o *Observation) *Phase { return &o.Phase }),
+	event.Text("observation.phase", "rise, change, fall, flapping or settled; absent while it goes on, which is told every four minutes, and for what is told once", func(o *Observation) *Phase { return &o.Phase }),
 	event.Text("observation.kind", "What is observed: above, below, outside, missing; spike, level_shift, …", func(o *Observation) *string { return &o.Kind }),
 	event.Text("observation.rule", "Name of the rule; absent for what was learned", func(o *Observation) *string { return &o.Rule }).ECS("rule.name"),
 	event.Text("observation.severity", "info, warn, error or critical", func(o *Observation) *string { return &o.Severity }),

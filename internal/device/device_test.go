@@ -336,8 +336,13 @@ func TestNames(t *testing.T) {
 			t.Errorf("after %s %q: %q, want %q", step.kind, step.name, n, step.want)
 		}
 	}
-	if n := cleanName(strings.Repeat("ü", 100)); len(n) > maxName {
-		t.Errorf("%d bytes of name", len(n))
+	for in, want := range map[string]string{
+		strings.Repeat("ü", 100): strings.Repeat("ü", maxName/2), "host.local.local.": "host", " host. ": "host", "local": "local", ".local": "",
+		strings.Repeat("x", maxName-6) + ".local.lo": strings.Repeat("x", maxName-6), // cut behind the domain
+	} {
+		if n := cleanName(in); n != want || cleanName(n) != n {
+			t.Errorf("%q is %q, then %q, not %q", in, n, cleanName(n), want)
+		}
 	}
 }
 
@@ -389,6 +394,21 @@ func TestSnapshot(t *testing.T) {
 	}
 	if ends(r) != [2]string{"10.1.0.1", id(9)} {
 		t.Errorf("ends %q", ends(r))
+	}
+}
+
+// TestSnapshotOfManyNames saves no more names than it may, and the same ones each time.
+func TestSnapshotOfManyNames(t *testing.T) {
+	v := NewInventory(Config{})
+	for i := range 2 * maxSavedDomains {
+		v.domains.put(netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}), "cloud.example.com")
+	}
+	first, _ := v.Snapshot()
+	if second, _ := v.Snapshot(); string(first) != string(second) {
+		t.Error("two snapshots of the same differ")
+	}
+	if n := strings.Count(string(first), "cloud.example.com"); n != maxSavedDomains {
+		t.Errorf("%d names are saved, not %d", n, maxSavedDomains)
 	}
 }
 

@@ -150,17 +150,27 @@ const maxName = 64
 
 // cleanName makes what a packet called a name fit to show.
 func cleanName(s string) string {
-	s = strings.TrimSuffix(strings.TrimSpace(strings.TrimSuffix(s, ".")), ".local")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return '?'
-	}, s)
+	}, bareName(s))
 	if len(s) > maxName {
-		s = strings.ToValidUTF8(s[:maxName], "")
+		s = bareName(strings.ToValidUTF8(s[:maxName], ""))
 	}
 	return s
+}
+
+// bareName is a name without the domain of the link, however often that was added.
+func bareName(s string) string {
+	for {
+		bare := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSpace(s), "."), ".local")
+		if bare == s {
+			return s
+		}
+		s = bare
+	}
 }
 
 // domains remembers the names of addresses in two generations: when the young

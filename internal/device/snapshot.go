@@ -3,6 +3,7 @@ package device
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -62,10 +63,9 @@ const maxSavedDomains = 4096
 func (v *Inventory) Snapshot() ([]byte, error) {
 	s := v.state()
 	s.Domains = map[netip.Addr]string{}
-	for a, n := range v.domains.young {
-		if len(s.Domains) < maxSavedDomains {
-			s.Domains[a] = n
-		}
+	saved := slices.SortedFunc(maps.Keys(v.domains.young), netip.Addr.Compare)
+	for _, a := range saved[:min(len(saved), maxSavedDomains)] {
+		s.Domains[a] = v.domains.young[a]
 	}
 	b, err := json.Marshal(&s)
 	if err != nil {
