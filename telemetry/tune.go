@@ -12,12 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Flows become short-lived records by the hundred thousand a second beside a small lasting heap
-// (flow table, baselines). With Go's default target the collector of garbage would run all the
-// time: the whole chain costs 1.9–2.8 µs a record at 400 % and about half as much again at
-// 100 %. The memory limit takes that generosity back where memory is short.
+// The memory limit takes back, where memory is short, what pace is generous with.
 const (
-	gcPercent   = 400
 	limitShare  = 2       // one half of what there is
 	limitMost   = 8 << 30 // bytes; a machine with more has other tenants, and we don't need it
 	limitUnless = 64 << 20
@@ -27,7 +23,7 @@ const (
 // group's or the machine's memory, at most 8 GiB. GOGC and GOMEMLIMIT in the environment win.
 func tune(logger *zap.Logger) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		newPace()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if limit := memoryLimit(memory(os.ReadFile)); limit > 0 {
