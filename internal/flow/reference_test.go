@@ -500,16 +500,46 @@ func TestAgainstLedger(t *testing.T) {
 
 // FuzzTable makes packets of any bytes: each must be in exactly one record, whatever
 // the times say.
-func FuzzTable(f *testing.F) {
+func FuzzTable(f *testing.F) { fuzzTable(f, false) }
+
+// FuzzTableInFlood does so where so few flows are a flood that most soon are: each packet must be in
+// exactly one record or flood.
+func FuzzTableInFlood(f *testing.F) { fuzzTable(f, true) }
+
+func fuzzTable(f *testing.F, floods bool) {
 	f.Add([]byte("\x00\x00\x00\x06\x02\x01\x02\x50\x00\x00\x00\x06\x12\x02\x01\x50"))
 	f.Add([]byte("\xff\x00\x00\x11\x00\x01\x02\x50\x03\x00\x00\x01\x12\x02\x01\x50"))
 	cfg := NewDefaultConfig()
 	cfg.MaxFlows = 16
 	var record func(*Record)
 	table := NewTable(cfg, func(r *Record) { record(r) }) // one for all, since making one costs more than using it
+	var flood func(*Flood)
+	if floods {
+		table.cfg.FloodRate = 2
+		table.OnFlood(func(r *Flood) { flood(r) })
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		table.clock, table.behind, table.stats = 0, 0, Stats{}
-		var told, bytes, live, errors uint64
+		var told, bytes, live, errors, rolled uint64
+		open := map[uint64]bool{}
+		flood = func(r *Flood) {
+			rolled += r.Packets + r.ReversePackets
+			bytes += r.Bytes + r.ReverseBytes
+			if r.End < r.Since {
+				t.Errorf("times %d, %d", r.Since, r.End)
+			}
+			var share uint64
+			for _, n := range r.PrefixPackets {
+				share += uint64(n)
+			}
+			if share != r.Packets+r.ReversePackets {
+				t.Errorf("prefixes add up to %d packets of %d", share, r.Packets+r.ReversePackets)
+			}
+			if open[r.ID] == (r.State == FloodBegun) {
+				t.Errorf("%s of a flood that is open: %v", r.State, open[r.ID])
+			}
+			open[r.ID] = r.State != FloodEnded
+		}
 		ended := map[uint64]bool{}
 		record = func(r *Record) {
 			errors += uint64(r.ICMPErrors)
@@ -572,7 +602,12 @@ func FuzzTable(f *testing.F) {
 			}
 		}
 		table.Flush()
-		if s := table.Stats(); told != added || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 || s.ICMPErrors-s.ICMPLost != errors {
+		for id, still := range open {
+			if still {
+				t.Errorf("flood %x never ends", id)
+			}
+		}
+		if s := table.Stats(); told+rolled != added || s.Flooded != rolled || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 || s.ICMPErrors-s.ICMPLost != errors {
 			t.Errorf("%d packets of %d bytes added, %d of %d in records, stats %+v", added, length, told, bytes, s)
 		}
 	})
