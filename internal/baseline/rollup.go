@@ -47,6 +47,12 @@ func (e *Engine) Flood(f *flow.Flood) {
 			r.Kind = HostSweep
 		}
 		r.Seen = fmt.Sprintf("%s tried connections of %s that came to nothing: %s%s", who, service, much, many)
+	case f.Network != "":
+		r.Device, r.Subject = f.Network, f.Network+" "+service
+		r.Seen = fmt.Sprintf("connections of %s to hosts of %s that came to nothing: %s%s", service, f.Network, much, many)
+		if f.Total > 0 {
+			r.Seen += ", to " + about(f.Destinations)
+		}
 	default:
 		mac := f.DestinationMAC
 		if mac.IsZero() {

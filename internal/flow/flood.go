@@ -8,12 +8,12 @@ import (
 
 	"github.com/axiomhq/hyperloglog"
 
-	"github.com/monban/monban/internal/event"
 	"github.com/monban/monban/internal/packet"
 )
 
 // A flood is more new flows a second to one end, or from one, than [Config].FloodRate
-// of which nothing comes: SYNs with forged senders, a scan at full speed. A record for
+// of which nothing comes: SYNs with forged senders, a scan at full speed; or [spread] times as many
+// to the hosts of one network, of which none stands out. A record for
 // each would drown whoever reads them, so they are rolled up as they come. While a
 // flood goes on a new flow of it is a candidate. One that talks becomes a flow like
 // any other; one that does not within floodQuiet seconds, or has to make room for
@@ -25,6 +25,7 @@ const (
 	floodReport   = 10      // seconds between reports of a flood
 	oneWay        = 8       // packets that make a flow of one direction more than an attempt
 	maxFloods     = 32      // at a time
+	spread        = 4       // times the rate of one end: that of a network
 	maxCandidates = 1 << 17 // live at a time, 32 MiB
 	watchBits     = 12
 	maxPrefixes   = 1 << 12 // of IPv6 sources, in a flood
@@ -35,7 +36,7 @@ const (
 type floods struct {
 	rate    uint32
 	emit    func(*Flood)
-	watched [2][]watch // by responder, by initiator
+	watched [anyone][]watch
 	active  [maxFloods]*rollup
 	open    int // of active
 
@@ -55,6 +56,24 @@ type watch struct {
 	talked uint32 // of which something came
 	before uint32 // talked in the second before
 	flood  uint8  // number plus one
+}
+
+// roll goes on to a second of the table's clock.
+func (w *watch) roll(second uint32) {
+	if w.second == second {
+		return
+	}
+	w.before = 0
+	if second-w.second == 1 {
+		w.before = w.talked
+	}
+	w.second, w.fresh, w.talked = second, 0, 0
+}
+
+// floods reports whether so many flows came to nothing in this second, beyond as many as came to
+// something in the one before, which tells of a service that is merely busy.
+func (w *watch) floods(rate uint32) bool {
+	return w.fresh > w.talked && w.fresh-w.talked > rate+w.before
 }
 
 // queue holds flows by age, a bounded number of them.
@@ -99,11 +118,14 @@ func (q *queue) pop() (c queued, some bool) {
 // rollup is a flood that goes on.
 type rollup struct {
 	number  uint8
-	by      int // index in floods.watched, or anyone
+	by      int // toOne, fromOne, toMany or anyone
 	watch   *watch
+	rate    uint32 // flows a second that make it, and half of which keep it open
 	addr    [16]byte
 	net     uint16
 	proto   uint8
+	vlan    uint16 // of its first flow, where that is in a network apart
+	tunnel  uint16 // likewise
 	id      uint64
 	part    uint32
 	start   int64
@@ -123,32 +145,33 @@ type rollup struct {
 	prefixes6 map[uint32]uint64 // and by the first 32 of an IPv6 one
 	others    uint64            // packets of what has no place in these
 
-	peers *hyperloglog.Sketch // the many ends, over the flood's whole life
+	peers *hyperloglog.Sketch // the many ends, over the flood's whole life: who sends, or to whom one sends
+	sent  *hyperloglog.Sketch // to whom, when those are many, too
 	ports [1024]uint64        // destination ports seen, a bit each
 	port  uint16              // the first of them
 	kinds int
 }
 
-const anyone = 2
+// How the flows of a flood belong together.
+const (
+	toOne   = iota // one receiver
+	fromOne        // one sender
+	toMany         // receivers of one network
+	anyone         // no name: they have to make room, too many a second
+)
 
 // watchFor finds the watch of an address. The slot of another address is taken over,
 // unless a flood goes on there.
 func (t *Table) watchFor(by int, addr *[16]byte, k *key) *watch {
-	who := mum(binary.LittleEndian.Uint64(addr[:8])^t.seed[0], binary.LittleEndian.Uint64(addr[8:])^t.seed[1]^uint64(k.net)<<8^uint64(k.proto))
+	who := mum(binary.LittleEndian.Uint64(addr[:8])^t.seed[0], binary.LittleEndian.Uint64(addr[8:])^t.seed[1]^uint64(k.zone)<<24^uint64(k.net)<<8^uint64(k.proto))
 	w := &t.floods.watched[by][who>>(64-watchBits)]
-	switch {
-	case w.who != who:
+	if w.who != who {
 		if w.flood != 0 {
 			return nil
 		}
 		*w = watch{who: who, second: t.clock}
-	case w.second != t.clock:
-		w.before = 0
-		if t.clock-w.second == 1 {
-			w.before = w.talked
-		}
-		w.second, w.fresh, w.talked = t.clock, 0, 0
 	}
+	w.roll(t.clock)
 	return w
 }
 
@@ -159,20 +182,28 @@ func (k *key) end(i uint8) *[16]byte {
 	return &k.hi
 }
 
-// born looks whether a new flow is one of a flood.
+// born looks whether a new flow is one of a flood. In a flood who sends first is who floods,
+// whichever end is taken for the initiator: an answer that nobody asked for is an attempt as well.
 func (t *Table) born(slot int32, e *entry, h *packet.Header) {
 	f := &t.floods
 	if f.rate == 0 {
 		return
 	}
-	for by, side := range [2]uint8{1 - e.src, e.src} {
-		w := t.watchFor(by, e.key.end(side), &e.key)
+	for by := range anyone {
+		rate := f.rate
+		if by == toMany {
+			if rate *= spread; !h.IsIP() || h.DstMAC.IsGroup() {
+				return
+			}
+		}
+		addr := e.flooded(by)
+		w := t.watchFor(by, &addr, &e.key)
 		if w == nil {
 			continue
 		}
 		w.fresh++
-		if w.flood == 0 && w.fresh > w.talked && w.fresh-w.talked > f.rate+w.before {
-			t.beginFlood(by, w, e.key.end(side), e, h.Time)
+		if w.flood == 0 && w.floods(rate) {
+			t.beginFlood(by, w, &addr, e, h.Time, rate)
 		}
 		if w.flood != 0 {
 			t.nurse(slot, e, w.flood)
@@ -181,17 +212,41 @@ func (t *Table) born(slot int32, e *entry, h *packet.Header) {
 	}
 }
 
-func (t *Table) beginFlood(by int, w *watch, addr *[16]byte, e *entry, now int64) {
+// flooded is the address by which a flood with this flow in it would be told from others.
+func (e *entry) flooded(by int) (addr [16]byte) {
+	if by == fromOne {
+		return *e.key.end(e.opener)
+	}
+	addr = *e.key.end(1 - e.opener)
+	if by == toMany {
+		switch e.key.net {
+		case packet.NetIPv4:
+			addr[15] = 0
+		case packet.NetIPv6:
+			clear(addr[8:])
+		}
+	}
+	return addr
+}
+
+// beginFlood opens a flood. It goes on while half of rate join it.
+func (t *Table) beginFlood(by int, w *watch, addr *[16]byte, e *entry, now int64, rate uint32) {
 	f := &t.floods
 	at := slices.Index(f.active[:], nil)
 	if at < 0 {
 		return // its flows stay what they are
 	}
 	f.count++
-	r := &rollup{number: uint8(at), by: by, watch: w, told: t.clock, start: now, since: now, last: now, peers: hyperloglog.NewNoSparse()}
+	r := &rollup{number: uint8(at), by: by, watch: w, rate: rate, told: t.clock, start: now, since: now, last: now, peers: hyperloglog.NewNoSparse()}
 	if addr != nil {
 		r.addr, r.net, r.proto = *addr, e.key.net, e.key.proto
 		w.flood = uint8(at) + 1
+		if e.key.zone != 0 {
+			r.vlan, r.tunnel = e.vlan, e.tunnel
+		}
+	}
+	if by == toMany || by == anyone {
+		r.sent = hyperloglog.NewNoSparse()
 	}
 	r.id = e.key.id(now, f.count<<32)
 	f.active[at] = r
@@ -234,20 +289,23 @@ func (t *Table) talk(e *entry, h *packet.Header, from uint8) {
 	if t.floods.rate == 0 {
 		return
 	}
-	for by, side := range [2]uint8{1 - e.src, e.src} {
-		if w := t.watchFor(by, e.key.end(side), &e.key); w != nil {
+	for by := range anyone {
+		addr := e.flooded(by)
+		if w := t.watchFor(by, &addr, &e.key); w != nil {
 			w.talked++
 		}
 	}
 	if e.flood != 0 {
-		t.floods.active[e.flood-1].pending--
+		r := t.floods.active[e.flood-1]
+		r.pending--
+		r.fresh -= min(r.fresh, 1)
 		e.flood = 0
 	}
 }
 
 // fold counts a flow of which nothing came in a flood.
 func (t *Table) fold(e *entry, r *rollup) {
-	src, dst := &e.side[e.src], &e.side[1-e.src]
+	src, dst := &e.side[e.opener], &e.side[1-e.opener]
 	n := uint64(src.packets) + uint64(dst.packets)
 	if n == 0 {
 		return
@@ -263,14 +321,17 @@ func (t *Table) fold(e *entry, r *rollup) {
 	r.last = max(r.last, e.last)
 	t.stats.Flooded += n
 
-	source, peer := e.key.end(e.src), e.key.end(e.src)
-	if r.by == 1 {
-		peer = e.key.end(1 - e.src)
+	source := e.key.end(e.opener)
+	if r.by == fromOne {
+		r.peers.InsertHash(t.digest(e.key.end(1 - e.opener)))
+	} else {
+		r.peers.InsertHash(t.digest(source))
 	}
-	who := mum(binary.LittleEndian.Uint64(peer[:8])^t.seed[0], binary.LittleEndian.Uint64(peer[8:])^t.seed[2])
-	r.peers.InsertHash(mum(who^t.seed[1], 0x9e3779b97f4a7c15)) // one multiplication mixes IPv4 addresses too little to estimate by
+	if r.sent != nil {
+		r.sent.InsertHash(t.digest(e.key.end(1 - e.opener)))
+	}
 	port := e.key.hiPort
-	if e.src == 1 {
+	if e.opener == 1 {
 		port = e.key.loPort
 	}
 	if bit := uint64(1) << (port & 63); r.ports[port>>6]&bit == 0 {
@@ -301,6 +362,12 @@ func (t *Table) fold(e *entry, r *rollup) {
 	}
 }
 
+// digest is of an address, to count distinct ones by.
+func (t *Table) digest(addr *[16]byte) uint64 {
+	who := mum(binary.LittleEndian.Uint64(addr[:8])^t.seed[0], binary.LittleEndian.Uint64(addr[8:])^t.seed[2])
+	return mum(who^t.seed[1], 0x9e3779b97f4a7c15) // one multiplication mixes IPv4 addresses too little to estimate by
+}
+
 // crowded decides what becomes of a flow that has to make room without having talked:
 // where that happens all the time it is a flood without a name.
 func (t *Table) crowded(e *entry, now int64) *rollup {
@@ -313,7 +380,7 @@ func (t *Table) crowded(e *entry, now int64) *rollup {
 			return nil
 		}
 		before := f.open
-		t.beginFlood(anyone, nil, nil, e, now)
+		t.beginFlood(anyone, nil, nil, e, now, f.rate)
 		if f.open == before {
 			return nil
 		}
@@ -335,7 +402,7 @@ func (t *Table) watchFloods(passed uint32) {
 		if r == nil {
 			continue
 		}
-		if r.fresh > f.rate/2 {
+		if r.fresh > r.rate/2 {
 			r.quiet = passed - 1
 		} else {
 			r.quiet += passed
@@ -377,25 +444,38 @@ func (t *Table) tellFlood(r *rollup, state FloodState) {
 		ID: r.id, State: state, Start: r.start, Since: r.since, End: r.last, Net: r.net, Proto: r.proto, Part: r.part,
 		Flows: r.flows, Total: r.total, Packets: r.packets[0], Bytes: r.bytes[0], Frames: r.frames[0],
 		ReversePackets: r.packets[1], ReverseBytes: r.bytes[1], ReverseFrames: r.frames[1],
-		Ports: r.kinds, Rate: t.floods.rate,
+		Ports: r.kinds, Rate: r.rate,
 	}
 	if r.kinds == 1 {
 		f.Port = r.port
 	}
 	many := r.peers.Estimate()
 	switch ip := r.net == packet.NetIPv4 || r.net == packet.NetIPv6; {
-	case r.by == 1:
+	case r.by == fromOne:
 		f.Destinations = many
 		if f.SourceMAC = packet.MAC(r.addr[:6]); ip {
 			f.Source, f.SourceMAC = packet.Addr(r.addr), packet.MAC{}
 		}
-	case r.by == 0:
+	case r.by == toOne:
 		f.Sources = many
 		if f.DestinationMAC = packet.MAC(r.addr[:6]); ip {
 			f.Destination, f.DestinationMAC = packet.Addr(r.addr), packet.MAC{}
 		}
 	default:
-		f.Sources = many
+		f.Sources, f.Destinations = many, r.sent.Estimate()
+		if r.by == toMany {
+			bits := 24
+			if r.net == packet.NetIPv6 {
+				bits = 64
+			}
+			f.Network = netip.PrefixFrom(packet.Addr(r.addr), bits).String()
+		}
+	}
+	if r.vlan != 0 && t.cfg.SeparateVLANs {
+		f.VLAN = r.vlan
+	}
+	if r.tunnel != 0 {
+		f.TunnelType, f.TunnelID = t.tunnels.list[r.tunnel].Type, t.tunnels.list[r.tunnel].ID
 	}
 	r.tellPrefixes(f)
 	r.part++
@@ -446,72 +526,6 @@ func (r *rollup) tellPrefixes(f *Flood) {
 	}
 	if rest > 0 {
 		f.PrefixPackets = append(f.PrefixPackets, int64(rest))
-	}
-}
-
-// FloodState says where in its life a flood is.
-type FloodState string
-
-// Flood states.
-const (
-	FloodBegun  FloodState = "begun"
-	FloodGoesOn FloodState = "active"
-	FloodEnded  FloodState = "ended"
-)
-
-// Flood is what a flood brought since its last record. Counts of all its records add up.
-type Flood struct {
-	ID             uint64
-	State          FloodState
-	Start          int64      // when it was noticed, Unix nanoseconds
-	Since          int64      // first packet counted here
-	End            int64      // last packet counted here; the log record's timestamp
-	Source         netip.Addr // of who attacks many; invalid when many attack
-	Destination    netip.Addr // of whom many attack
-	SourceMAC      packet.MAC // likewise, where it is not IP
-	DestinationMAC packet.MAC
-	Port           uint16 // at the destination, when it is only one
-	Net            uint16
-	Proto          uint8
-	Part           uint32
-
-	Flows                                       uint64
-	Total                                       uint64 // flows since the flood began
-	Packets, Bytes, Frames                      uint64 // from who floods
-	ReversePackets, ReverseBytes, ReverseFrames uint64 // from who is flooded
-	Sources, Destinations                       uint64 // distinct ones over the whole flood, estimated within 2 %
-	Ports                                       int    // distinct destination ports over the whole flood
-	PrefixCount                                 int
-	Prefixes                                    []string
-	PrefixPackets                               []int64
-	Rate                                        uint32 // new flows a second beyond which it is a flood
-
-	Anomaly event.Anomaly
-}
-
-// Transport is as of [Record].Transport.
-func (f *Flood) Transport() string {
-	if f.Net == 0 && f.Proto == 0 {
-		return ""
-	}
-	r := Record{Net: f.Net, Proto: f.Proto}
-	return r.Transport()
-}
-
-func (f *Flood) setTransport(s string) {
-	var r Record
-	r.setTransport(s)
-	f.Net, f.Proto = r.Net, r.Proto
-}
-
-// Complete fills in what [Floods] leaves out. Call it once after reading one back.
-func (f *Flood) Complete() {
-	for _, a := range [...]netip.Addr{f.Source, f.Destination} {
-		if f.Net == 0 && a.IsValid() {
-			if f.Net = packet.NetIPv6; a.Is4() {
-				f.Net = packet.NetIPv4
-			}
-		}
 	}
 }
 

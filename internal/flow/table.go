@@ -44,8 +44,8 @@ type entry struct {
 	flood     uint8 // number of the flood that it may be a part of, plus one
 	closing   bool
 	noted     bool
-	talks     bool // both ends have spoken, see [Table.talk]
-	_         uint8
+	talks     bool  // both ends have spoken, see [Table.talk]
+	opener    uint8 // which side sent the first packet
 
 	side [2]side // 0 is lo, 1 is hi
 
@@ -383,6 +383,7 @@ func (t *Table) insert(k *key, hash uint32, h *packet.Header, from uint8, iface 
 		srcMAC: h.SrcMAC, dstMAC: h.DstMAC, vlan: h.VLAN, inner: h.InnerVLAN, iface: uint16(iface),
 		icmpType: h.ICMPType, icmpCode: h.ICMPCode, live: true,
 	}
+	e.opener = from
 	e.src, e.guessed = initiator(h, from)
 	if e.src != from {
 		e.srcMAC, e.dstMAC = e.dstMAC, e.srcMAC

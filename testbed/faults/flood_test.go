@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -118,5 +120,74 @@ func TestFlood(t *testing.T) {
 	}
 	if !classes["flood"] {
 		t.Errorf("reports of %v, none of a flood", classes)
+	}
+}
+
+// TestBigFlood meters what the comparison with other meters generates: 2,000,000 forged SYNs to four
+// servers beside 200 slow connections, half of which begin meanwhile.
+func TestBigFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two million packets")
+	}
+	generator := filepath.Join(testbed.Data(t), "..", "bench", "synflood", "gen.go")
+	if _, err := os.Stat(generator); err != nil {
+		t.Skipf("no generator: %v", err)
+	}
+	dir := t.TempDir()
+	file, out := filepath.Join(dir, "flood.pcap"), filepath.Join(dir, "out")
+	if b, err := exec.Command("go", "run", generator, "-o", file).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(testbed.Binary(t), "--config", filepath.Join(testbed.Root(), "testbed", "bench", "flows.yaml"))
+	cmd.Env = append(os.Environ(), "PCAP="+file, "OUT="+out)
+	r := testbed.Exec(t, cmd)
+	sane(t, r)
+	slow, whole, packets, records, rolled := map[any]bool{}, 0, 0, 0, 0
+	for _, e := range lines(t, filepath.Join(out, "flows.ndjson")) {
+		n := number(e, "flow.io.packets") + number(e, "flow.reverse.io.packets")
+		if src, _ := e["source.address"].(string); !strings.HasPrefix(src, "10.0.") {
+			records += n
+			continue
+		}
+		packets += n
+		slow[e["source.port"]] = true
+		if e["flow.tcp.state"] == "SF" {
+			whole++
+		}
+	}
+	states, count := map[any]string{}, map[any]int{}
+	for _, e := range lines(t, filepath.Join(out, "floods.ndjson")) {
+		state, _ := e["flood.state"].(string)
+		rolled += number(e, "flow.io.packets")
+		if states[e["destination.address"]] += state + " "; state == "ended" {
+			count[e["destination.address"]] = number(e, "flood.source.count")
+		}
+		if start, _ := e["flood.start"].(string); state == "begun" && (start < "2023-11-14T22:13:25.0" || start > "2023-11-14T22:13:26.0") {
+			t.Errorf("noticed at %s", start)
+		}
+	}
+	t.Logf("%d connections, %d whole, %d packets; %d packets of the flood in records, %d rolled up; senders %v; CPU %s, %d MB", len(slow), whole, packets, records, rolled, count, r.CPU, r.PeakRSS>>20)
+	if len(slow) != 200 || whole != 200 || packets != 46402 {
+		t.Errorf("%d connections on record, %d whole, of %d packets; want 200, 200, 46402", len(slow), whole, packets)
+	}
+	if records+rolled != 2_000_000 || records > 4000 {
+		t.Errorf("%d packets of the flood in records and %d rolled up, of 2000000", records, rolled)
+	}
+	if len(states) != 4 {
+		t.Errorf("floods of %v", states)
+	}
+	for victim, s := range states {
+		if s != "begun active active ended " {
+			t.Errorf("%v: %s", victim, s)
+		}
+		if n := count[victim]; n < 32768*95/100 || n > 32768*105/100 {
+			t.Errorf("%v: %d distinct senders, of 32768", victim, n)
+		}
+	}
+	if r.PeakRSS > 200<<20 {
+		t.Errorf("%d MB", r.PeakRSS>>20)
 	}
 }
