@@ -37,7 +37,7 @@ demo: build ## learn a small plant from a capture, and find five events in it
 
 .PHONY: test
 test: tools ## everything that must hold before a change goes in
-	@failed=; for step in vet lint check-generated vulnerabilities unit; do \
+	@failed=; for step in vet lint check-generated vulnerabilities unit fuzz-short; do \
 		echo "== $$step"; $(MAKE) --no-print-directory $$step || failed="$$failed $$step"; done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed" >&2; exit 1; fi
 
@@ -109,6 +109,11 @@ quality: ## what is found in labelled captures, with figures
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@internal/tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: fuzz-short
+fuzz-short: ## some hundred inputs for each fuzz target of what reads packets and files
+	@internal/tools/fuzz.sh 300x 2 '^\./internal/(app|device|durable|event|flatjson|flow|form|jsonmap|netflow|oneword|oui|packet|probe) ' >$(CACHE)/fuzz.log || { cat $(CACHE)/fuzz.log; exit 1; }
+	@sed -n '/^== summary/,$$p' $(CACHE)/fuzz.log
 
 .PHONY: clean
 clean: ## remove what was built
