@@ -26,6 +26,8 @@ func TestStat(t *testing.T) {
 			Threads: 5, Start: 123450 * time.Millisecond, Virtual: 1000000, Resident: 250 * 4096}, ""},
 		{"parentheses and spaces in the name", "9 (a) R 1 (b))" + rest, Process{PID: 9, Parent: 1, Name: "a) R 1 (b)", State: 'S', MinorFaults: 10, MajorFaults: 3,
 			User: .5, System: .6, Threads: 5, Start: 123450 * time.Millisecond, Virtual: 1000000, Resident: 250 * 4096}, ""},
+		{"waited for disks", "9 (sshd)" + rest + strings.Repeat(" 0", 15) + " 250 0 0", Process{PID: 9, Parent: 1, Name: "sshd", State: 'S', MinorFaults: 10, MajorFaults: 3,
+			User: .5, System: .6, Waited: 2.5, Threads: 5, Start: 123450 * time.Millisecond, Virtual: 1000000, Resident: 250 * 4096}, ""},
 		{"cut off", "9 (sshd) S 1 9", Process{PID: 9, Name: "sshd"}, "22 are the least"},
 		{"no name", "9 sshd S", Process{}, "without a name"},
 		{"empty", "", Process{}, "without a name"},

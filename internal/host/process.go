@@ -17,6 +17,7 @@ type Process struct {
 	MinorFaults  uint64
 	MajorFaults  uint64
 	User, System float64 // seconds of processor time
+	Waited       float64 // seconds for block devices, 0 where the kernel does not count them
 	Threads      int64
 	Start        time.Duration // since the boot
 	Virtual      uint64        // bytes
@@ -99,6 +100,9 @@ func parseStat(data []byte, page uint64) (Process, error) {
 	p.Threads = int64(number(17))
 	p.Start = time.Duration(number(19)) * (time.Second / ticks)
 	p.Virtual, p.Resident = number(20), number(21)*page
+	if len(f) > 39 { // Linux 2.6.18
+		p.Waited = float64(number(39)) / ticks
+	}
 	return p, err
 }
 

@@ -209,17 +209,21 @@ func (w *Watcher) readFiles() (facts, error) {
 	out := facts{}
 	kept := map[string]hashed{}
 	users := w.host.Users()
+	var unmatched []string
 	for _, pattern := range w.cfg.Files {
 		all, err := filepath.Glob(w.host.Path(pattern))
 		if err != nil {
 			return nil, fmt.Errorf("files: %q: %w", pattern, err)
 		}
-		w.notify.add(filepath.Dir(w.host.Path(pattern)), File, &w.Faults)
+		w.hear(pattern)
+		files := 0
 		for _, path := range all {
 			if _, twice := kept[path]; twice {
+				files++
 				continue
 			}
 			if len(kept) >= maxWatchedFiles {
+				files++
 				w.Dropped++
 				continue
 			}
@@ -228,6 +232,7 @@ func (w *Watcher) readFiles() (facts, error) {
 				continue
 			}
 			if err != nil { // it is as it was, as far as we know
+				files++
 				w.Faults.Note(err)
 				if was, ok := w.known[File][w.inside(path)]; ok {
 					out[w.inside(path)] = was
@@ -235,25 +240,44 @@ func (w *Watcher) readFiles() (facts, error) {
 				continue
 			}
 			if h.text != "" {
+				files++
 				kept[path] = h
 				out[w.inside(path)] = h.text
 			}
 		}
+		if files == 0 && !slices.Contains(NewDefaultConfig().Files, pattern) {
+			unmatched = append(unmatched, pattern)
+		}
+	}
+	if w.hashes == nil {
+		w.Unmatched = unmatched
 	}
 	w.hashes = kept
 	return out, nil
 }
 
 func (w *Watcher) digest(path string, users *host.Users) (h hashed, err error) {
+	key := path
 	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
+	if err := syscall.Lstat(path, &st); err != nil {
 		return h, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&syscall.S_IFMT == syscall.S_IFLNK { // the file that it means may change elsewhere
+		real, dirs, err := follow(w.host.Path(""), path)
+		w.hearAll(dirs)
+		if err != nil {
+			return h, err
+		}
+		path = real
+		if err := syscall.Lstat(path, &st); err != nil {
+			return h, &os.PathError{Op: "stat", Path: path, Err: err}
+		}
 	}
 	if st.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return h, nil
 	}
 	h.stamp = stamp{st.Ino, st.Size, st.Mtim, st.Ctim}
-	if was, ok := w.hashes[path]; ok && was.stamp == h.stamp {
+	if was, ok := w.hashes[key]; ok && was.stamp == h.stamp {
 		return was, nil
 	}
 	about := fmt.Sprintf("mode %04o, owner %s", st.Mode&0o7777, users.Name(st.Uid))
@@ -261,7 +285,7 @@ func (w *Watcher) digest(path string, users *host.Users) (h hashed, err error) {
 		h.text = fmt.Sprintf("%d bytes, modified %d, %s", st.Size, st.Mtim.Sec, about)
 		return h, nil
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe put in its place must not hold us up
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0) // a pipe put in its place must not hold us up
 	if err != nil {
 		return h, err
 	}

@@ -26,19 +26,81 @@ const (
 	tellEvery  = time.Minute // of a source that goes on
 )
 
-// source is a place that log-ins fail from.
-type source struct {
-	from  string
-	names []string
-	n     uint64 // since the beginning
-	new   bool   // some since it was told
-	last  time.Time
-	told  time.Time
+// maxMoments is how many moments of a window are told apart, so that a source that never rests takes
+// no more than these.
+const maxMoments = 512
+
+// moment is when log-ins failed, and how many.
+type moment struct {
+	at time.Time
+	n  uint64
 }
 
-func (s *source) users() string { return "as " + strings.Join(s.names, ", ") }
+// guess is the name of an account, and when it was tried last.
+type guess struct {
+	name string
+	last time.Time
+}
 
-// logins counts failed log-ins by where they come from, and forgets who stays away for a window.
+// source is a place that log-ins fail from.
+type source struct {
+	from    string
+	guesses []guess
+	moments []moment // those within the window, oldest first
+	n       uint64   // of them together
+	most    uint64   // that were within one window since it was told
+	told    time.Time
+}
+
+// forget leaves out what is older than the window.
+func (s *source) forget(now time.Time, window time.Duration) {
+	old := 0
+	for old < len(s.moments) && now.Sub(s.moments[old].at) > window {
+		s.n -= s.moments[old].n
+		old++
+	}
+	s.moments = slices.Delete(s.moments, 0, old)
+}
+
+// add takes one more failure, or some at once.
+func (s *source) add(now time.Time, f failure, window time.Duration) {
+	s.forget(now, window)
+	if last := len(s.moments) - 1; last >= 0 && now.Sub(s.moments[last].at) < window/maxMoments {
+		s.moments[last].n += f.n
+	} else {
+		s.moments = append(s.moments, moment{now, f.n})
+	}
+	s.n += f.n
+	s.most = max(s.most, s.n)
+	if f.user == "" {
+		return
+	}
+	s.guesses = slices.DeleteFunc(s.guesses, func(g guess) bool { return now.Sub(g.last) > window })
+	if i := slices.IndexFunc(s.guesses, func(g guess) bool { return g.name == f.user }); i >= 0 {
+		s.guesses[i].last = now
+	} else if len(s.guesses) < maxGuessed {
+		s.guesses = append(s.guesses, guess{f.user, now})
+	}
+}
+
+// last is when a log-in failed last; zero when that is longer ago than the window.
+func (s *source) last() (t time.Time) {
+	if n := len(s.moments); n > 0 {
+		t = s.moments[n-1].at
+	}
+	return t
+}
+
+// attack is a source that is to be told of.
+type attack struct {
+	from  string
+	n     uint64 // the most within one window
+	names []string
+}
+
+func (a attack) users() string { return "as " + strings.Join(a.names, ", ") }
+
+// logins counts failed log-ins by where they come from, within a window that moves along.
 type logins struct {
 	cfg    Config
 	paths  []string // of logs, the first that is there
@@ -93,12 +155,13 @@ func (l *logins) line(text string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := l.now()
 	s := l.by[f.from]
 	if s == nil {
 		if len(l.by) >= maxSources { // the one longest silent makes room
 			var oldest *source
 			for _, o := range l.by {
-				if oldest == nil || o.last.Before(oldest.last) {
+				if oldest == nil || o.last().Before(oldest.last()) {
 					oldest = o
 				}
 			}
@@ -107,33 +170,36 @@ func (l *logins) line(text string) {
 		s = &source{from: f.from}
 		l.by[f.from] = s
 	}
-	s.n += f.n
-	s.new, s.last = true, l.now()
-	if len(s.names) < maxGuessed && f.user != "" && !slices.Contains(s.names, f.user) {
-		s.names = append(s.names, f.user)
-	}
-	if s.n >= uint64(l.cfg.LoginFailures) && s.told.IsZero() && l.touch != nil {
+	s.add(now, f, l.cfg.LoginWindow)
+	if s.most >= uint64(l.cfg.LoginFailures) && s.told.IsZero() && l.touch != nil {
 		l.touch()
 	}
 }
 
-// take gives the sources that are to be told of.
-func (l *logins) take(now time.Time) (out []source) {
+// take gives the sources that are to be told of: those that reached the bound since they were told, at
+// once, and then each minute as long as they go on.
+func (l *logins) take(now time.Time) (out []attack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for from, s := range l.by {
-		over := now.Sub(s.last) > l.cfg.LoginWindow
-		if s.new && s.n >= uint64(l.cfg.LoginFailures) && (over || now.Sub(s.told) >= tellEvery) {
-			s.new, s.told = false, now
-			c := *s
-			c.names = slices.Clone(s.names)
-			out = append(out, c)
+		last := s.last()
+		s.forget(now, l.cfg.LoginWindow)
+		over := len(s.moments) == 0
+		if s.most >= uint64(l.cfg.LoginFailures) && (over || now.Sub(s.told) >= tellEvery) {
+			a := attack{from: from, n: s.most}
+			for _, g := range s.guesses {
+				if last.Sub(g.last) <= l.cfg.LoginWindow {
+					a.names = append(a.names, g.name)
+				}
+			}
+			out = append(out, a)
+			s.most, s.told = 0, now
 		}
 		if over {
 			delete(l.by, from)
 		}
 	}
-	slices.SortFunc(out, func(a, b source) int { return strings.Compare(a.from, b.from) })
+	slices.SortFunc(out, func(a, b attack) int { return strings.Compare(a.from, b.from) })
 	return out
 }
 

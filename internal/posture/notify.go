@@ -32,8 +32,12 @@ func newNotifier() *notifier {
 	return n
 }
 
-// add has a directory make a kind due. It may be told again and again.
+// add has a directory make a kind due. It may be told again and again. One that has two names is
+// watched by the name that is no link, as the kernel tells of a directory by one name only.
 func (n *notifier) add(dir string, kind Kind, faults *host.Faults) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	kinds, known := n.kinds[dir]

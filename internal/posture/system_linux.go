@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +22,6 @@ import (
 // open sets up what is looked at.
 func (w *Watcher) open() error {
 	w.notify = newNotifier()
-	w.hashes = map[string]hashed{}
 	w.walk = &walker{every: w.cfg.WalkEvery, scan: w.scanSetUID, done: func() { w.notify.touch(SetUID) }}
 	w.login = &logins{cfg: w.cfg, local: w.host.Local(), faults: &w.Faults, poll: tailEvery, by: map[string]*source{}, now: time.Now,
 		touch: func() { w.notify.touch(Login) }}
@@ -52,7 +50,7 @@ func (w *Watcher) open() error {
 	if w.host.Local() { // the kernel tells them of the name space that we are in
 		w.probes = append(w.probes,
 			&probe{kind: Time, every: time.Minute, read: readClock},
-			&probe{kind: Firewall, every: time.Minute, read: w.readFirewall})
+			&probe{kind: Firewall, every: time.Minute, read: readFirewall})
 	}
 	return nil
 }
@@ -382,71 +380,6 @@ func readClock() (facts, error) {
 		return facts{"clock": notSynchronised}, nil
 	}
 	return facts{"clock": synchronised}, nil
-}
-
-// readFirewall tells whether packets are filtered at all, by nftables or by the older tables.
-func (w *Watcher) readFirewall() (facts, error) {
-	rules, err := countRules()
-	if err != nil {
-		old, oerr := os.ReadFile("/proc/self/net/ip_tables_names")
-		if oerr != nil {
-			return nil, fmt.Errorf("asking for the firewall's rules: %w", err)
-		}
-		rules = len(bytes.Fields(old))
-	}
-	if rules > 0 {
-		return facts{"packet filter": firewallOn}, nil
-	}
-	return facts{"packet filter": firewallOff}, nil
-}
-
-// countRules counts the rules of nftables, which iptables makes too on today's systems.
-func countRules() (int, error) {
-	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return 0, err
-	}
-	defer syscall.Close(fd)
-	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 2}); err != nil {
-		return 0, err
-	}
-	const getRule, newRule = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE, unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWRULE
-	var req [20]byte // nlmsghdr and nfgenmsg
-	binary.NativeEndian.PutUint32(req[0:], uint32(len(req)))
-	binary.NativeEndian.PutUint16(req[4:], getRule)
-	binary.NativeEndian.PutUint16(req[6:], syscall.NLM_F_REQUEST|syscall.NLM_F_DUMP)
-	if err := syscall.Sendto(fd, req[:], 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
-		return 0, err
-	}
-	rules, buf := 0, make([]byte, 64<<10)
-	for {
-		n, _, err := syscall.Recvfrom(fd, buf, 0)
-		if errors.Is(err, syscall.EINTR) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		msgs, err := syscall.ParseNetlinkMessage(buf[:n])
-		if err != nil {
-			return 0, err
-		}
-		for _, m := range msgs {
-			switch m.Header.Type {
-			case syscall.NLMSG_DONE:
-				return rules, nil
-			case syscall.NLMSG_ERROR:
-				if len(m.Data) >= 4 {
-					if code := int32(binary.NativeEndian.Uint32(m.Data)); code != 0 {
-						return 0, syscall.Errno(-code)
-					}
-				}
-				return rules, nil
-			case newRule:
-				rules++
-			}
-		}
-	}
 }
 
 // readProc reads a file of /proc, which tells no size, up to a bound.

@@ -85,6 +85,9 @@ type Watcher struct {
 	Faults host.Faults
 	// Dropped counts facts and changes beyond the bounds.
 	Dropped uint64
+	// Unmatched are patterns of files that matched none at the first look, but for those of the
+	// default configuration, of which no host has all.
+	Unmatched []string
 }
 
 // ErrUnsupported is returned where there is nothing to watch with.
@@ -362,33 +365,46 @@ func (w *Watcher) failures(now time.Time) (out []Record) {
 
 const version = 1
 
+// MaxWaiting bounds the events that may wait in a state.
+const MaxWaiting = 1 << 16
+
 type state struct {
 	Version int
 	Known   map[Kind]facts
 	Listed  time.Time
+	Waiting []Record `json:",omitempty"`
 }
 
-// Snapshot gives all facts known, as JSON.
-func (w *Watcher) Snapshot() ([]byte, error) {
-	return json.Marshal(state{version, w.known, w.listed})
+// Snapshot gives all facts known as JSON, with the events that [Watcher.Look] gave and nobody has taken yet.
+func (w *Watcher) Snapshot(waiting []Record) ([]byte, error) {
+	return json.Marshal(state{version, w.known, w.listed, waiting})
 }
 
-// Restore takes what [Watcher.Snapshot] gave, so that the next look tells what has changed since.
-func (w *Watcher) Restore(data []byte) error {
+// Restore takes what [Watcher.Snapshot] gave, so that the next look tells what has changed since. It
+// returns the events that waited.
+func (w *Watcher) Restore(data []byte) (waiting []Record, err error) {
 	var s state
 	if err := json.Unmarshal(data, &s); err != nil {
-		return fmt.Errorf("reading the facts known of the host: %w", err)
+		return nil, fmt.Errorf("reading the facts known of the host: %w", err)
 	}
 	if s.Version != version {
-		return fmt.Errorf("the facts known of the host are of version %d, this program writes %d", s.Version, version)
+		return nil, fmt.Errorf("the facts known of the host are of version %d, this program writes %d", s.Version, version)
+	}
+	if len(s.Waiting) > MaxWaiting {
+		return nil, fmt.Errorf("%d events wait, %d are the most", len(s.Waiting), MaxWaiting)
+	}
+	for i := range s.Waiting {
+		if !s.Waiting[i].sane() {
+			return nil, errors.New("the events that wait make no sense")
+		}
 	}
 	for kind, found := range s.Known {
 		if _, ok := meanings[kind]; !ok || len(found) > maxFacts {
-			return errors.New("the facts known of the host make no sense")
+			return nil, errors.New("the facts known of the host make no sense")
 		}
 		for subject, is := range found {
 			if len(subject) > 2*maxText || len(is) > 2*maxText {
-				return errors.New("the facts known of the host make no sense")
+				return nil, errors.New("the facts known of the host make no sense")
 			}
 		}
 	}
@@ -403,5 +419,15 @@ func (w *Watcher) Restore(data []byte) error {
 		}
 		w.restored[kind] = true
 	}
-	return nil
+	return s.Waiting, nil
+}
+
+// sane reports whether a record can be one of ours.
+func (r *Record) sane() bool {
+	texts := append([]string{r.Subject, r.Was, r.Is, r.Change, r.Why, r.Severity, r.Device}, r.Technique...)
+	for _, e := range r.Anomaly.Reasons {
+		texts = append(texts, e.Kind, e.Device, e.Subject, e.Expected, e.Seen)
+	}
+	return Known(r.Kind) && len(texts) <= 64 && r.Anomaly.Score >= 0 && r.Anomaly.Score <= 1 &&
+		!slices.ContainsFunc(texts, func(s string) bool { return len(s) > 16*maxText })
 }

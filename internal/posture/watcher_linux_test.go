@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -221,7 +222,7 @@ func TestRestart(t *testing.T) {
 	f := plant(t)
 	w := f.watch()
 	look(t, w, t0)
-	state, err := w.Snapshot()
+	state, err := w.Snapshot(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +231,7 @@ func TestRestart(t *testing.T) {
 	}
 	f.write("etc/group", "sudo:x:27:ada,eve\ndisk:x:6:\n")
 	w2 := f.watch()
-	if err := w2.Restore(state); err != nil {
+	if _, err := w2.Restore(state); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range look(t, w2, t0.Add(time.Hour)) {
@@ -245,11 +246,41 @@ func TestRestart(t *testing.T) {
 	if all := look(t, w2, t0.Add(25*time.Hour)); len(all) < 12 || all[0].Change != Present {
 		t.Errorf("the list of the day: %d", len(all))
 	}
-	for _, bad := range []string{"", "{}", `{"Version":1,"Known":{"nonsense":{}}}`, `{"Version":1,"Known":{"user":{"` + strings.Repeat("a", 2000) + `":""}}}`} {
-		if err := f.watch().Restore([]byte(bad)); err == nil {
+	for _, bad := range []string{"", "{}", `{"Version":1,"Known":{"nonsense":{}}}`, `{"Version":1,"Known":{"user":{"` + strings.Repeat("a", 2000) + `":""}}}`,
+		`{"Version":1,"Waiting":[{"Kind":"nonsense"}]}`, `{"Version":1,"Waiting":[{"Kind":"user","Is":"` + strings.Repeat("a", 20_000) + `"}]}`,
+		`{"Version":1,"Waiting":[{"Kind":"user","Anomaly":{"Score":2}}]}`, `{"Version":1,"Waiting":[` + strings.Repeat(`{"Kind":"user"},`, MaxWaiting) + `{"Kind":"user"}]}`} {
+		if _, err := f.watch().Restore([]byte(bad)); err == nil {
 			t.Errorf("restored from %.40q", bad)
 		}
 	}
+}
+
+// TestWaiting holds that events which nobody took yet come back as they were.
+func TestWaiting(t *testing.T) {
+	f := plant(t)
+	w := f.watch()
+	look(t, w, t0)
+	f.write("etc/group", "sudo:x:27:ada,eve\ndisk:x:6:\n")
+	for range w.cfg.LoginFailures {
+		w.login.line("Nov  1 12:00:00 box sshd[9]: Failed password for root from 10.0.0.66 port 40000 ssh2")
+	}
+	told := look(t, w, t0.Add(time.Minute))
+	if len(told) != 2 {
+		t.Fatalf("told %q", text(told))
+	}
+	state, err := w.Snapshot(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w2 := f.watch()
+	waiting, err := w2.Restore(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(waiting, told) {
+		t.Errorf("%+v\ncame back as\n%+v", told, waiting)
+	}
+	expect(t, look(t, w2, t0.Add(time.Hour))) // and is not told twice
 }
 
 // TestUnreadable holds that what can't be read has not changed.
@@ -484,6 +515,7 @@ func FuzzParsers(f *testing.F) {
 	f.Add([]byte("22 1 8:1 / /a\\040b rw,relatime shared:1 - ext4 /dev/sda1 rw\n"))
 	f.Add([]byte("x sshd[9]: message repeated 4 times: [ Failed password for root from 10.0.0.66 port 40001 ssh2]\n"))
 	f.Add([]byte(`{"Version":1,"Known":{"user":{"a":"b"}}}`))
+	f.Add([]byte(`{"Version":1,"Waiting":[{"Time":1,"Kind":"login","Change":"failed","Count":5,"Anomaly":{"Score":0.9,"Reasons":[{"Kind":"host_login"}]}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		accountFacts(parseAccounts(data))
 		parseGroups(data)
@@ -509,7 +541,11 @@ func FuzzParsers(f *testing.F) {
 			t.Errorf("%+v", fl)
 		}
 		w := &Watcher{known: map[Kind]facts{}, restored: map[Kind]bool{}}
-		_ = w.Restore(data)
+		if waiting, err := w.Restore(data); err == nil {
+			if _, err := w.Snapshot(waiting); err != nil || len(waiting) > MaxWaiting {
+				t.Errorf("%d events wait: %v", len(waiting), err)
+			}
+		}
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "log"), data, 0o600); err != nil {
 			t.Fatal(err)

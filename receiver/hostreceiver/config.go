@@ -48,9 +48,19 @@ type Config struct {
 	// Scrapers are what is read for metrics; one that is not named is off.
 	Scrapers ScrapersConfig `mapstructure:"scrapers"`
 
+	// unread are settings that were given and do nothing.
+	unread []string
+
+	// given are the blocks that were given, and made the receivers of this configuration that there
+	// are: it is one for all pipelines.
+	given, made signals
+
 	// prevent unkeyed literal initialization
 	_ struct{}
 }
+
+// signals are metrics, which scrapers is for, and logs, which posture is for.
+type signals struct{ metrics, logs bool }
 
 // PostureConfig says what of the host's security is watched.
 type PostureConfig struct {
@@ -209,9 +219,15 @@ func createDefaultConfig() component.Config {
 	return c
 }
 
-// Unmarshal takes metrics by their names of either naming, and refuses those of another
-// scraper, which would do nothing.
+// Unmarshal takes metrics and their attributes by their names of either naming, and refuses metrics of
+// another scraper, which would do nothing.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	c.given = signals{metrics: conf.IsSet("scrapers"), logs: conf.IsSet("posture")}
+	unread, err := withoutUnread(conf)
+	if err != nil {
+		return err
+	}
+	c.unread = unread
 	raw := conf.ToStringMap()
 	scrapers, _ := raw["scrapers"].(map[string]any)
 	var errs []error
@@ -234,6 +250,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 			if _, twice := renamed[own]; twice {
 				errs = append(errs, fmt.Errorf("scrapers: %s names the metric %s twice, also by its other name", name, own))
 			}
+			ownAttributes(own, v)
 			renamed[own] = v
 		}
 		// In place, as another conf would lead back into this method without end.

@@ -127,6 +127,9 @@ func buildNetwork(r *reading, cfg *NetworkConfig) func(context.Context, pcommon.
 				for n, state := range host.ConnectionStates {
 					r.mb.RecordSystemNetworkConnectionCountDataPoint(now, c.TCP[n], metadata.AttributeNetworkTransportTCP, state)
 				}
+				if r.contrib { // which counts those of TCP only
+					return p
+				}
 				r.mb.RecordSystemNetworkConnectionCountDataPoint(now, c.UDP, metadata.AttributeNetworkTransportUDP, "")
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Match picks names. Only the list that fits its place may be given.
+// Match picks names. Only the list that fits its place may be given; an empty one decides nothing.
 type Match struct {
 	// MatchType is strict (default) or regexp.
 	MatchType string `mapstructure:"match_type"`
@@ -34,12 +34,10 @@ func (m Match) lists() map[string][]string {
 // check says what is wrong with a match in a place where this list is the one to give.
 func (m Match) check(list string) error {
 	var errs []error
-	given := false
 	for name, values := range m.lists() {
 		if len(values) == 0 {
 			continue
 		}
-		given = true
 		if name != list {
 			errs = append(errs, fmt.Errorf("%s does nothing here; it takes %s", name, list))
 		}
@@ -54,9 +52,6 @@ func (m Match) check(list string) error {
 		}
 	default:
 		errs = append(errs, fmt.Errorf("match_type must be %s or %s, not %q", matchStrict, matchRegexp, m.MatchType))
-	}
-	if m.MatchType != "" && !given {
-		errs = append(errs, fmt.Errorf("match_type without %s picks nothing", list))
 	}
 	return errors.Join(errs...)
 }

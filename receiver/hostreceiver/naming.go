@@ -60,26 +60,25 @@ var fromContrib = func() map[string]string {
 
 // contribKeys are its names of attributes.
 var contribKeys = map[string]string{
-	"cpu.logical_number":                  "cpu",
-	"cpu.mode":                            "state",
-	"disk.io.direction":                   "direction",
-	"network.connection.state":            "state",
-	"network.interface.name":              "device",
-	"network.io.direction":                "direction",
-	"network.transport":                   "protocol",
-	"process.context_switch.type":         "type",
-	"process.state":                       "status",
-	"system.device":                       "device",
-	"system.filesystem.mode":              "mode",
-	"system.filesystem.mountpoint":        "mountpoint",
-	"system.filesystem.state":             "state",
-	"system.filesystem.type":              "type",
-	"system.memory.linux.hugepages.state": "state",
-	"system.memory.linux.slab.state":      "state",
-	"system.memory.state":                 "state",
-	"system.paging.direction":             "direction",
-	"system.paging.fault.type":            "type",
-	"system.paging.state":                 "state",
+	"cpu.logical_number":             "cpu",
+	"cpu.mode":                       "state",
+	"disk.io.direction":              "direction",
+	"network.connection.state":       "state",
+	"network.interface.name":         "device",
+	"network.io.direction":           "direction",
+	"network.transport":              "protocol",
+	"process.context_switch.type":    "type",
+	"process.state":                  "status",
+	"system.device":                  "device",
+	"system.filesystem.mode":         "mode",
+	"system.filesystem.mountpoint":   "mountpoint",
+	"system.filesystem.state":        "state",
+	"system.filesystem.type":         "type",
+	"system.memory.linux.slab.state": "state",
+	"system.memory.state":            "state",
+	"system.paging.direction":        "direction",
+	"system.paging.fault.type":       "type",
+	"system.paging.state":            "state",
 }
 
 // contribValues are its values where they differ, by our key and value.
@@ -104,9 +103,28 @@ var contribValues = map[[2]string]string{
 	{"network.connection.state", "time_wait"}:    "TIME_WAIT",
 }
 
-// toContrib names metrics, attributes and values as contrib's receiver does.
+// contribUnits are its units where they differ, by ours.
+var contribUnits = map[string]string{
+	"{connection}": "{connections}", "{context_switch}": "{count}", "{entry}": "{entries}", "{error}": "{errors}", "{fault}": "{faults}",
+	"{file_descriptor}": "{count}", "{inode}": "{inodes}", "{operation}": "{operations}", "{packet}": "{packets}", "{process}": "{processes}",
+	"{signal}": "{signals}",
+}
+
+// contribUnit is the unit that it has for a metric of ours.
+func contribUnit(m pmetric.Metric) string {
+	if m.Name() == "process.thread.count" { // load averages are in {thread} there, too
+		return "{threads}"
+	}
+	if unit, ok := contribUnits[m.Unit()]; ok {
+		return unit
+	}
+	return m.Unit()
+}
+
+// toContrib names metrics, units, attributes and values as contrib's receiver does.
 func toContrib(md pmetric.Metrics) {
 	for _, m := range eachMetric(md) {
+		m.SetUnit(contribUnit(m))
 		if theirs, ok := contribNames[m.Name()]; ok {
 			m.SetName(theirs)
 		}

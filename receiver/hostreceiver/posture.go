@@ -27,7 +27,6 @@ import (
 const (
 	lookEvery   = 5 * time.Second
 	settleFor   = time.Second // a file that changes is often not yet whole
-	maxRefused  = 1 << 16     // events that wait for what is behind to take them again
 	refusedEach = 10 * time.Second
 )
 
@@ -67,6 +66,7 @@ func newPosture(cfg *Config, set receiver.Settings, next consumer.Logs) (*postur
 	if err != nil {
 		return nil, err
 	}
+	cfg.made.logs = true
 	r.tel, err = metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	return r, err
 }
@@ -75,6 +75,9 @@ func newPosture(cfg *Config, set receiver.Settings, next consumer.Logs) (*postur
 func (r *postureReceiver) Start(ctx context.Context, h component.Host) (err error) {
 	if err := r.host.Check(); err != nil {
 		return err
+	}
+	if r.cfg.given.metrics && !r.cfg.made.metrics { // all receivers are made before one is started
+		r.log.Warn("scrapers is set, but no pipeline of metrics has this receiver, so that nothing is read for it; list the receiver in one, or take scrapers out.")
 	}
 	cfg := r.cfg.Posture.posture()
 	id := r.host.Identity(ctx)
@@ -87,7 +90,7 @@ func (r *postureReceiver) Start(ctx context.Context, h component.Host) (err erro
 		return err
 	}
 	p := &r.cfg.Posture
-	if r.keeper, err = keep.Open(ctx, h, p.Storage, component.KindReceiver, r.set.ID, p.SaveInterval, r.watcher, r.log); err != nil {
+	if r.keeper, err = keep.Open(ctx, h, p.Storage, component.KindReceiver, r.set.ID, p.SaveInterval, (*postureState)(r), r.log); err != nil {
 		r.watcher.Close()
 		r.watcher = nil
 		return err
@@ -113,10 +116,14 @@ func (r *postureReceiver) Shutdown(ctx context.Context) (err error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.send(ctx)
-		if n := len(r.waiting); n > 0 {
-			r.log.Error("Events are lost, as what is behind refused them to the end.", zap.Int("events", n))
+		n := zap.Int("events", len(r.waiting))
+		switch {
+		case len(r.waiting) > 0 && r.keeper == nil:
+			r.log.Error("Events are lost, as what is behind refused them to the end; with posture::storage they are told at the next start.", n)
+		case len(r.waiting) > 0:
+			r.log.Warn("Events that what is behind refused to the end are kept, and told at the next start.", n)
 		}
-		err = r.keeper.Close(ctx, r.watcher)
+		err = r.keeper.Close(ctx, (*postureState)(r))
 	})
 	return err
 }
@@ -144,15 +151,30 @@ func (r *postureReceiver) look(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = append(r.waiting, r.watcher.Look(now)...)
-	if over := len(r.waiting) - maxRefused; over > 0 {
+	if over := len(r.waiting) - posture.MaxWaiting; over > 0 {
 		r.dropped += uint64(over)
 		r.waiting = append([]posture.Record(nil), r.waiting[over:]...)
 	}
 	r.send(r.ctx)
 	r.publish()
-	if len(r.waiting) == 0 { // what is saved as told must have been told
-		r.keeper.SaveIfDue(r.ctx, r.watcher)
+	r.keeper.SaveIfDue(r.ctx, (*postureState)(r))
+	if none := r.watcher.Unmatched; len(none) > 0 {
+		r.watcher.Unmatched = nil
+		r.log.Warn("Patterns under posture::files match no file now, so that nothing of them is watched until one appears; see that they are written right.", zap.Strings("patterns", none))
 	}
+}
+
+// postureState is what is kept over a restart: the facts that are known, and the events of their changes that
+// what is behind has not taken yet.
+type postureState postureReceiver
+
+// Snapshot is called with the lock held.
+func (s *postureState) Snapshot() ([]byte, error) { return s.watcher.Snapshot(s.waiting) }
+
+// Restore is called before anything runs.
+func (s *postureState) Restore(data []byte) (err error) {
+	s.waiting, err = s.watcher.Restore(data)
+	return err
 }
 
 func (r *postureReceiver) publish() {

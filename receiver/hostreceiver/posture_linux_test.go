@@ -1,6 +1,7 @@
 package hostreceiver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -16,9 +17,14 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/monban/monban/extension/statestorage"
 	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/posture"
 	"github.com/monban/monban/receiver/hostreceiver/internal/metadata"
@@ -105,6 +111,110 @@ func TestRefused(t *testing.T) {
 	r.look(time.Now().Add(25 * time.Hour)) // the next list
 	assert.Empty(t, r.waiting)
 	assert.Equal(t, uint64(2), r.dropped)
+	require.NoError(t, r.Shutdown(t.Context()))
+}
+
+// stored is a Collector with our storage extension.
+type stored map[component.ID]component.Component
+
+func (s stored) GetExtensions() map[component.ID]component.Component { return s }
+
+var storageID = component.MustNewID("state_storage")
+
+func withStorage(t *testing.T) stored {
+	t.Helper()
+	f := statestorage.NewFactory()
+	cfg := f.CreateDefaultConfig().(*statestorage.Config)
+	cfg.Directory = t.TempDir()
+	ext, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
+	require.NoError(t, err)
+	require.NoError(t, ext.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, ext.Shutdown(context.Background())) })
+	return stored{storageID: ext}
+}
+
+// TestRefusedOverRestart holds that a change is told by the next start when what is behind is down until the end,
+// or until we are killed.
+func TestRefusedOverRestart(t *testing.T) {
+	for _, end := range []string{"stopped", "killed"} {
+		t.Run(end, func(t *testing.T) {
+			h := withStorage(t)
+			var down atomic.Bool
+			var refused atomic.Int64
+			sink := new(consumertest.LogsSink)
+			next, err := consumer.NewLogs(func(ctx context.Context, logs plog.Logs) error {
+				if down.Load() {
+					refused.Add(int64(logs.LogRecordCount()))
+					return errors.New("down")
+				}
+				return sink.ConsumeLogs(ctx, logs)
+			})
+			require.NoError(t, err)
+			r, root := small(t, next)
+			core, logs := observer.New(zap.WarnLevel)
+			r.log = zap.New(core)
+			r.cfg.Posture.Storage = &storageID
+			r.cfg.Posture.SaveInterval = time.Nanosecond
+			require.NoError(t, r.Start(t.Context(), h))
+			require.Eventually(t, func() bool { return len(records(sink.AllLogs())) == 2 }, 20*time.Second, 10*time.Millisecond)
+			down.Store(true)
+			require.NoError(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0::/root:/bin/sh\neve:x:0:0::/:/bin/sh\n"), 0o644))
+			require.Eventually(t, func() bool { return refused.Load() > 0 }, 20*time.Second, 10*time.Millisecond)
+			client, err := h[storageID].(storage.Extension).GetClient(t.Context(), component.KindReceiver, r.set.ID, "")
+			require.NoError(t, err)
+			var saved []byte
+			require.Eventually(t, func() bool {
+				saved, err = client.Get(t.Context(), "state")
+				return err == nil && bytes.Contains(saved, []byte(`"Waiting":`))
+			}, 20*time.Second, 10*time.Millisecond)
+			require.NoError(t, r.Shutdown(t.Context()))
+			if end == "killed" { // what was saved meanwhile is all that there is
+				require.NoError(t, client.Set(t.Context(), "state", saved))
+			} else {
+				assert.Len(t, logs.FilterMessageSnippet("are kept, and told at the next start").All(), 1)
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(root, "etc/group"), []byte("sudo:x:27:eve\n"), 0o644))
+
+			again := new(consumertest.LogsSink)
+			set := receivertest.NewNopSettings(metadata.Type)
+			set.ID = r.set.ID
+			r2, err := newPosture(r.cfg, set, again)
+			require.NoError(t, err)
+			require.NoError(t, r2.Start(t.Context(), h))
+			require.Eventually(t, func() bool { return len(records(again.AllLogs())) == 2 }, 20*time.Second, 10*time.Millisecond)
+			require.NoError(t, r2.Shutdown(t.Context()))
+			got := records(again.AllLogs())
+			assert.Equal(t, "user added eve, group changed sudo", say(got[0])+", "+say(got[1]))
+			assert.False(t, got[0].While, "it came while we looked")
+			assert.True(t, got[1].While, "it came while nobody looked")
+			assert.Equal(t, "host_user", got[0].Anomaly.Reasons[0].Kind)
+
+			last := new(consumertest.LogsSink)
+			r3, err := newPosture(r.cfg, set, last)
+			require.NoError(t, err)
+			require.NoError(t, r3.Start(t.Context(), h))
+			require.NoError(t, r3.Shutdown(t.Context()))
+			assert.Empty(t, records(last.AllLogs()), "told twice")
+		})
+	}
+}
+
+// TestUnmatchedPatterns holds that a pattern which is written wrong is said, once.
+func TestUnmatchedPatterns(t *testing.T) {
+	r, root := small(t, consumertest.NewNop())
+	core, logs := observer.New(zap.WarnLevel)
+	r.log = zap.New(core)
+	r.cfg.Posture.Off = []posture.Kind{posture.SetUID}
+	r.cfg.Posture.Files = []string{"/etc/shadoww", "/etc/passwd"}
+	var err error
+	r.watcher, err = posture.New(r.host, r.cfg.Posture.posture())
+	require.NoError(t, err)
+	r.look(time.Now())
+	require.NoError(t, os.Remove(filepath.Join(root, "etc/passwd")))
+	r.look(time.Now().Add(time.Hour))
+	if all := logs.FilterMessageSnippet("match no file").All(); assert.Len(t, all, 1) {
+		assert.Equal(t, []any{"/etc/shadoww"}, all[0].ContextMap()["patterns"])
+	}
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 

@@ -79,7 +79,8 @@ type known struct {
 	detail       host.Detail
 	resource     pcommon.Resource
 	at           pcommon.Timestamp
-	user, system float64
+	user, system float64 // seconds of a processor
+	waited       float64
 	round        uint64
 }
 
@@ -198,16 +199,22 @@ func (r *processReading) meet(proc *host.Process) *known {
 }
 
 func (r *processReading) record(proc *host.Process, k *known, now pcommon.Timestamp, up time.Duration, cores, memory float64) {
-	const user, system = metadata.AttributeCPUModeUser, metadata.AttributeCPUModeSystem
+	const user, system, wait = metadata.AttributeCPUModeUser, metadata.AttributeCPUModeSystem, metadata.AttributeCPUModeIowait
 	const read, write = metadata.AttributeDiskIoDirectionRead, metadata.AttributeDiskIoDirectionWrite
 	on, mb := &r.cfg.Metrics, r.mb
 	mb.RecordProcessCPUTimeDataPoint(now, proc.User, user)
 	mb.RecordProcessCPUTimeDataPoint(now, proc.System, system)
+	if r.contrib {
+		mb.RecordProcessCPUTimeDataPoint(now, proc.Waited, wait)
+	}
 	if elapsed := now.AsTime().Sub(k.at.AsTime()).Seconds(); cores > 0 && k.at != 0 && elapsed > 0 {
 		mb.RecordProcessCPUUtilizationDataPoint(now, max(proc.User-k.user, 0)/elapsed/cores, user)
 		mb.RecordProcessCPUUtilizationDataPoint(now, max(proc.System-k.system, 0)/elapsed/cores, system)
+		if r.contrib {
+			mb.RecordProcessCPUUtilizationDataPoint(now, max(proc.Waited-k.waited, 0)/elapsed/cores, wait)
+		}
 	}
-	k.at, k.user, k.system = now, proc.User, proc.System
+	k.at, k.user, k.system, k.waited = now, proc.User, proc.System, proc.Waited
 	mb.RecordProcessMemoryUsageDataPoint(now, int64(proc.Resident))
 	mb.RecordProcessMemoryVirtualDataPoint(now, int64(proc.Virtual))
 	if memory > 0 {

@@ -26,6 +26,8 @@ import (
 // metricsReceiver reads figures at each interval.
 type metricsReceiver struct {
 	receiver.Metrics
+	cfg  *Config
+	log  *zap.Logger
 	host *host.Host
 	tel  *metadata.TelemetryBuilder
 	once sync.Once
@@ -184,7 +186,8 @@ func newMetrics(cfg *Config, set receiver.Settings, next consumer.Metrics) (rece
 	if err != nil {
 		return nil, err
 	}
-	m := &metricsReceiver{Metrics: controller, host: s.host}
+	cfg.made.metrics = true
+	m := &metricsReceiver{Metrics: controller, cfg: cfg, log: set.Logger, host: s.host}
 	if m.tel, err = metadata.NewTelemetryBuilder(set.TelemetrySettings); err != nil {
 		return nil, err
 	}
@@ -247,6 +250,12 @@ func list(values []string) []any {
 func (m *metricsReceiver) Start(ctx context.Context, h component.Host) error {
 	if err := m.host.Check(); err != nil {
 		return err
+	}
+	if unread := m.cfg.unread; len(unread) > 0 {
+		m.log.Warn("Settings of the host metrics receiver of other collectors do nothing here; they may be taken out.", zap.Strings("settings", unread))
+	}
+	if m.cfg.given.logs && !m.cfg.made.logs { // all receivers are made before one is started
+		m.log.Warn("posture is set, but no pipeline of logs has this receiver, so that nothing is told of it; list the receiver in one, or take posture out.")
 	}
 	return m.Metrics.Start(ctx, h)
 }

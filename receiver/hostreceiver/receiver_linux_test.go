@@ -239,15 +239,16 @@ func TestContribNaming(t *testing.T) {
 		"system.cpu.time{cpu=cpu0,state=wait}", "system.cpu.time{cpu=cpu1,state=softirq}", "system.cpu.time{cpu=cpu1,state=interrupt}",
 		"system.memory.usage{state=buffered}", "system.memory.usage{state=slab_reclaimable}", "system.linux.memory.available{}",
 		"system.network.dropped{device=eth9,direction=transmit}", "system.network.connections{protocol=tcp,state=LISTEN}",
-		"system.network.connections{protocol=udp,state=NONE}", "system.disk.io{device=sda,direction=read}",
+		"system.memory.linux.hugepages.usage{system.memory.linux.hugepages.state=free}", "system.disk.io{device=sda,direction=read}",
 		"system.paging.operations{direction=page_in,type=major}", "system.processes.count{status=sleeping}", "system.processes.created{}",
-		"process.threads{}", "process.open_file_descriptors{}", "process.cpu.time{state=user}",
+		"process.threads{}", "process.open_file_descriptors{}", "process.cpu.time{state=user}", "process.cpu.time{state=wait}",
 	} {
 		assert.Contains(t, got, k)
 	}
 	for k := range got {
 		assert.NotContains(t, k, "system.network.packets")
 		assert.NotContains(t, k, "system.device")
+		assert.NotContains(t, k, "protocol=udp")
 	}
 	assert.Equal(t, 4.0, got["system.cpu.time{cpu=cpu1,state=interrupt}"])
 }
@@ -297,11 +298,11 @@ func TestConfigErrors(t *testing.T) {
 			"scrapers": m{
 				"disk":       m{"include": m{"interfaces": []any{"eth0"}}},
 				"network":    m{"exclude": m{"interfaces": []any{"("}, "match_type": "regexp"}},
-				"filesystem": m{"include_fs_types": m{"match_type": "glob", "fs_types": []any{"ext4"}}, "exclude_devices": m{"match_type": "strict"}},
+				"filesystem": m{"include_fs_types": m{"match_type": "glob", "fs_types": []any{"ext4"}}},
 				"process":    m{"scrape_process_delay": "-1s"},
 			},
 		}, []string{"naming must be", "root_path must begin", "observer", "requires positive value", "interfaces does nothing here; it takes devices",
-			`"(" is no regular expression`, `not "glob"`, "match_type without devices", "scrape_process_delay must not be negative"}},
+			`"(" is no regular expression`, `not "glob"`, "scrape_process_delay must not be negative"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := config(t, c.set)
