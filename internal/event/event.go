@@ -9,6 +9,7 @@ package event
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"unsafe"
 )
@@ -80,16 +81,34 @@ type integer interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }
 
-// Number is a field held as any integer type; at gives its place in the record.
+// Number is a field held as any integer type; at gives its place in the record. An event holds
+// what is above the signed range as the greatest of it, and an unsigned field reads what is
+// below zero as zero: neither turns a count into another.
 func Number[R any, N integer](key, unit, doc string, at func(*R) *N) Field[R] {
 	return Field[R]{Key: key, Kind: Int, Unit: unit, Elastic: "long", Doc: doc, step: stepAt(opOf[N](), at),
 		put: func(r *R, s Sink) {
 			if v := *at(r); v != 0 {
-				s.PutInt(key, int64(v))
+				s.PutInt(key, signed(v))
 			}
 		},
-		set: func(r *R, v Value) { *at(r) = N(v.Int()) },
+		set: func(r *R, v Value) { *at(r) = stored[N](v.Int()) },
 	}
+}
+
+// signed is v as an event holds it.
+func signed[N integer](v N) int64 {
+	if n := int64(v); v < 0 || n >= 0 {
+		return n
+	}
+	return math.MaxInt64
+}
+
+// stored is what a field of type N makes of what an event holds.
+func stored[N integer](v int64) N {
+	if ^N(0) > 0 {
+		v = max(v, 0)
+	}
+	return N(v)
 }
 
 // Instant is a field that holds nanoseconds since the Unix epoch.

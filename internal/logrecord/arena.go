@@ -1,6 +1,7 @@
 package logrecord
 
 import (
+	"math"
 	"net/netip"
 	"unsafe"
 
@@ -214,8 +215,10 @@ func fill[R any](a *Arena, t *event.Table[R], r *R) {
 			v = uint64(*(*uint16)(at))
 		case event.OpUint32:
 			v = uint64(*(*uint32)(at))
-		case event.OpInt64, event.OpUint64:
+		case event.OpInt64:
 			v = *(*uint64)(at)
+		case event.OpUint64:
+			v = min(*(*uint64)(at), math.MaxInt64)
 		case event.OpFloat:
 			if *(*float64)(at) != 0 { // -0 is zero too
 				v = *(*uint64)(at)

@@ -224,6 +224,34 @@ func TestWholeNumbersAreNumbers(t *testing.T) {
 	}
 }
 
+// A count that an event can't hold is the greatest that it can, whichever way it is written; what
+// is below zero, as another program may write it, is no count.
+func TestCountsAreNeverNegative(t *testing.T) {
+	in := usual()
+	in.Src.Packets, in.Src.Bytes, in.Src.Frames = math.MaxUint64, 1<<63, math.MaxInt64
+	in.Dst.Packets, in.Dst.Bytes, in.Dst.Frames = 1<<63-1, 1<<63+1, 1
+	var arena logrecord.Arena
+	put := plog.NewLogRecord()
+	logrecord.Put(put, flow.Fields, in, "flow.io.packets", "flow.io.bytes", "flow.reverse.io.packets", "flow.reverse.io.bytes")
+	for name, lr := range map[string]plog.LogRecord{
+		"slab": logrecord.AppendTo(&arena, plog.NewLogRecordSlice(), flow.Fields, 1, in), "each": logrecord.Append(plog.NewLogRecordSlice(), flow.Fields, 1, in),
+		"field by field": put,
+	} {
+		for _, key := range []string{"flow.io.packets", "flow.io.bytes", "flow.reverse.io.packets", "flow.reverse.io.bytes"} {
+			if v, _ := lr.Attributes().Get(key); v.Int() != math.MaxInt64 {
+				t.Errorf("%s: %s is %d", name, key, v.Int())
+			}
+			lr.Attributes().PutInt(key, -1)
+		}
+		lr.Attributes().PutInt("destination.port", -1)
+		var r flow.Record
+		logrecord.Read(lr, flow.Fields, &r)
+		if r.Src.Packets|r.Src.Bytes|r.Dst.Packets|r.Dst.Bytes != 0 || r.Dst.Port != 0 {
+			t.Errorf("%s: read %+v", name, r)
+		}
+	}
+}
+
 func TestAttributesInAnyOrder(t *testing.T) {
 	in := usual()
 	in.Anomaly = event.Anomaly{Score: 0.5, Reasons: []event.Reason{{Kind: "new_peer", Device: "d", Subject: "s", Strength: 2, Expected: "e", Seen: "x"}}}

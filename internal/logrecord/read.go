@@ -123,6 +123,9 @@ func Read[R any](lr plog.LogRecord, t *event.Table[R], r *R) {
 		switch op := steps[f].Op; {
 		case op >= event.OpInt8 && op <= event.OpUint64:
 			v, _ := a.Int()
+			if op >= event.OpUint8 {
+				v = max(v, 0)
+			}
 			switch op {
 			case event.OpInt8, event.OpUint8:
 				*(*uint8)(at) = uint8(v)
