@@ -54,11 +54,7 @@ func Cache(t testing.TB, elem ...string) string {
 // MONBAN_REQUIRE_DATA=1. MONBAN_DATA tells where they are; they are not in this repository.
 func Data(t testing.TB, elem ...string) string {
 	t.Helper()
-	root := os.Getenv("MONBAN_DATA")
-	if root == "" {
-		root = filepath.Join(Root(), "..", "shared", "data")
-	}
-	p := filepath.Join(append([]string{root}, elem...)...)
+	p := shared(elem...)
 	if _, err := os.Stat(p); err != nil {
 		if os.Getenv("MONBAN_REQUIRE_DATA") == "1" {
 			t.Fatalf("the captures that MONBAN_REQUIRE_DATA=1 requires: %v", err)
@@ -66,6 +62,28 @@ func Data(t testing.TB, elem ...string) string {
 		t.Skipf("no shared captures here (set MONBAN_DATA): %v", err)
 	}
 	return p
+}
+
+func shared(elem ...string) string {
+	root := os.Getenv("MONBAN_DATA")
+	if root == "" {
+		root = filepath.Join(Root(), "..", "shared", "data")
+	}
+	return filepath.Join(append([]string{root}, elem...)...)
+}
+
+// Seeds hands out the shared files of at most 64 KiB in a directory, or the one file, for a fuzzer
+// to begin with. Where there are none it has only the seeds of its own.
+func Seeds(see func(path string, content []byte), elem ...string) {
+	_ = filepath.WalkDir(shared(elem...), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return nil
+		}
+		if b, err := os.ReadFile(path); err == nil && len(b) <= 1<<16 {
+			see(path, b)
+		}
+		return nil
+	})
 }
 
 var build = sync.OnceValues(func() (string, error) {

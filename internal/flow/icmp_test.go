@@ -149,6 +149,9 @@ func FuzzQuoted(f *testing.F) {
 	six := make([]byte, 64)
 	six[0], six[6], six[40], six[48] = 0x60, 0, 44, 17
 	f.Add(six)
+	for _, b := range malformedIP() {
+		f.Add(b)
+	}
 	table, _ := collect(NewDefaultConfig())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var q packet.Header

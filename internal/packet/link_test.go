@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -239,6 +240,11 @@ func FuzzLink(f *testing.F) {
 	} {
 		f.Add(byte(0), uint16(0), cat(head, data))
 	}
+	addFrames(f, func(frame *Frame) {
+		if i := slices.Index(links, frame.Link); i >= 0 {
+			f.Add(byte(i), uint16(frame.WireLen-len(frame.Data)), frame.Data)
+		}
+	})
 	f.Fuzz(func(t *testing.T, link byte, more uint16, data []byte) {
 		fuzzed(t, &Frame{Data: data, WireLen: len(data) + int(more), Link: links[int(link)%len(links)]})
 	})

@@ -1,29 +1,13 @@
 package packet
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
+
+	"github.com/monban/monban/testbed"
 )
 
-// malformed hands out the shared captures that were made to break readers, those of at
-// most 64 KiB, for a fuzzer to begin with. Where there are none it has only the seeds of
-// its own.
-func malformed(see func(path string, content []byte)) {
-	dir := os.Getenv("MONBAN_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	_ = filepath.WalkDir(filepath.Join(dir, "malformed"), func(path string, e os.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
-			return nil
-		}
-		if b, err := os.ReadFile(path); err == nil && len(b) <= 1<<16 {
-			see(path, b)
-		}
-		return nil
-	})
-}
+// malformed hands out the shared captures that were made to break readers.
+func malformed(see func(path string, content []byte)) { testbed.Seeds(see, "malformed") }
 
 // addFrames seeds a fuzzer with frames of those captures, a few of each.
 func addFrames(f *testing.F, add func(*Frame)) {
@@ -39,6 +23,17 @@ func addFrames(f *testing.F, add func(*Frame)) {
 			if len(frames[i].Data) <= 2048 {
 				add(&frames[i])
 			}
+		}
+	})
+}
+
+// addPayloads seeds a fuzzer with what the packets of those frames carry.
+func addPayloads(f *testing.F, add func(*Header)) {
+	d := Decoder{KeepTunnels: true}
+	addFrames(f, func(frame *Frame) {
+		var h Header
+		if d.Decode(frame, &h) == OK && h.IsIP() && h.FragOff == 0 && len(h.Payload) > 0 {
+			add(&h)
 		}
 	})
 }

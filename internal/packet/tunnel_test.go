@@ -461,6 +461,7 @@ func FuzzTunnel(f *testing.F) {
 		h := decodeClosed(f, c.data)
 		f.Add(h.Proto, h.DstPort, uint16(0), h.Payload)
 	}
+	addPayloads(f, func(h *Header) { f.Add(h.Proto, h.DstPort, uint16(h.PayloadLen-len(h.Payload)), h.Payload) })
 	f.Fuzz(func(t *testing.T, proto byte, port, more uint16, data []byte) {
 		if len(data) > 60000 {
 			return
@@ -491,6 +492,15 @@ func FuzzMirror(f *testing.F) {
 			f.Add(byte(i), uint16(0), h.Payload)
 		}
 	}
+	heads := [][]byte{{0, 0, 0x65, 0x58}, {8, 0, 0, 0, 0, 0, 5, 0}, {0, 0, 0x65, 0x58, 0, 0, 9, 0}, {1, 0, 0, 1, 1}} // of links
+	n := 0
+	addFrames(f, func(frame *Frame) {
+		if frame.Link == LinkEthernet { // each in one of the copies is enough of a beginning
+			i := n % len(heads)
+			n++
+			f.Add(byte(i), uint16(frame.WireLen-len(frame.Data)), cat(heads[i], frame.Data))
+		}
+	})
 	f.Fuzz(func(t *testing.T, link byte, more uint16, data []byte) {
 		frame := Frame{Data: data, WireLen: len(data) + int(more), Link: links[int(link)%len(links)]}
 		var d Decoder
