@@ -5,7 +5,7 @@
 // becomes part of a flow record or is counted with a [Reason]; that every table is
 // bounded, whoever sends; and that it neither panics nor loops on what the wire
 // says. Counts of sampled flows are multiplied by the interval, which the record
-// states. Two records that tell of the two directions of one conversation become
+// states; none is ever above 2^53, which no line can send. Two records that tell of the two directions of one conversation become
 // one when both come within a time.
 //
 // It gives up what an exporter does not tell: payload, sizes of single packets,
@@ -101,6 +101,7 @@ const (
 	TemplateLimit                 // a template forgotten because its exporter has too many
 	NotAFlow                      // a data record without ends
 	Empty                         // a data record that counts nothing
+	Implausible                   // a data record or sample that counts more than a line can send
 	Undecodable                   // a sampled packet that can't be decoded
 	CounterSample                 // sFlow's counters of interfaces, which are passed over
 	reasonCount
@@ -108,7 +109,7 @@ const (
 
 var reasons = [reasonCount]string{
 	"unknown_protocol", "malformed", "unknown_exporter", "exporter_limit", "duplicate", "no_template", "bad_template",
-	"template_limit", "not_a_flow", "empty", "undecodable", "counter_sample",
+	"template_limit", "not_a_flow", "empty", "implausible", "undecodable", "counter_sample",
 }
 
 // String is the reason's counter label.

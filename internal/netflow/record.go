@@ -234,6 +234,13 @@ func (o *observation) address(what op, v []byte) {
 	}
 }
 
+// maxCount is the most packets or bytes that one end is believed to have sent by one
+// record: what a full line of 100 Gbit/s carries in a week, the longest that exporters
+// hold a record back, and as much as every reader of JSON holds exactly. More is a
+// counter that went backwards or an invention, and would drown all that was learned of
+// the device; a record without its counts would be a lie as well.
+const maxCount = 1 << 53
+
 // told takes a record that was read: it gives it times, multiplies what was
 // sampled, and hands it on.
 func (c *Collector) told(s *stream, o *observation) {
@@ -246,14 +253,14 @@ func (c *Collector) told(s *stream, o *observation) {
 		c.stats.Dropped[Empty]++
 		return
 	}
+	o.sampling = s.interval(o)
+	if !o.fwd.scale(o.sampling) || !o.rev.scale(o.sampling) {
+		c.stats.Dropped[Implausible]++
+		return
+	}
 	o.exp = s.exp
 	o.arrival = c.now
 	c.times(s, o)
-	o.sampling = s.interval(o)
-	if n := uint64(o.sampling); n > 1 {
-		o.fwd.scale(n)
-		o.rev.scale(n)
-	}
 	o.normalise()
 	if o.biflow || c.cfg.PairWait == 0 || oneWay(&o.key) {
 		c.write(o)
@@ -304,10 +311,20 @@ func selection(interval, size, space, population uint32) uint32 {
 	return 0
 }
 
-func (n *counts) scale(by uint64) {
-	n.packets *= by
-	n.bytes *= by
-	n.frames *= by
+// scale multiplies the counts by what each stands for. It reports false, and leaves
+// them as they are, when one would be beyond maxCount.
+func (n *counts) scale(by uint32) bool {
+	most, k := max(n.packets, n.bytes, n.frames), uint64(by)
+	if k <= 1 {
+		return most <= maxCount
+	}
+	if most > maxCount/k {
+		return false
+	}
+	n.packets *= k
+	n.bytes *= k
+	n.frames *= k
+	return true
 }
 
 // times makes Unix nanoseconds of all the ways in which exporters tell the time.

@@ -114,10 +114,13 @@ func (c *Collector) aggregate(o *observation) {
 	r := &c.samples
 	if p, ok := r.index[k]; ok {
 		s := r.at(p)
-		if s.turned == turned {
-			s.o.fwd.add(&o.fwd)
-		} else {
-			s.o.rev.add(&o.fwd)
+		side := &s.o.fwd
+		if s.turned != turned {
+			side = &s.o.rev
+		}
+		if !side.add(&o.fwd) {
+			c.stats.Dropped[Implausible]++
+			return
 		}
 		s.o.sampling = max(s.o.sampling, o.sampling)
 		return
@@ -169,11 +172,15 @@ func (o *observation) join(b *observation) {
 	}
 }
 
-// add counts one packet more.
-func (n *counts) add(p *counts) {
+// add counts one packet more. It reports false, and counts nothing, when a sum would
+// be beyond maxCount.
+func (n *counts) add(p *counts) bool {
 	if n.packets == 0 {
 		*n = *p
-		return
+		return true
+	}
+	if max(n.packets+p.packets, n.bytes+p.bytes, n.frames+p.frames) > maxCount {
+		return false
 	}
 	n.packets += p.packets
 	n.bytes += p.bytes
@@ -181,4 +188,5 @@ func (n *counts) add(p *counts) {
 	n.end = max(n.end, p.end)
 	n.flags |= p.flags
 	n.ttlMin, n.ttlMax = min(n.ttlMin, p.ttlMin), max(n.ttlMax, p.ttlMax)
+	return true
 }

@@ -134,7 +134,10 @@ func (c *Collector) sample(s *stream, b []byte, expanded bool) bool {
 		return true
 	}
 	o.fwd.packets, o.fwd.start, o.fwd.end = 1, c.now, c.now
-	o.fwd.scale(uint64(o.sampling))
+	if !o.fwd.scale(o.sampling) {
+		c.stats.Dropped[Implausible]++
+		return true
+	}
 	o.normalise()
 	c.aggregate(&o)
 	return true
