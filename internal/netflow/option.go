@@ -79,11 +79,10 @@ func text(v []byte) string {
 		return ""
 	}
 	s, _, _ := strings.Cut(string(v[:min(len(v), maxName)]), "\x00")
-	s = strings.TrimSpace(s)
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "")
 	}
-	return s
+	return strings.TrimSpace(s) // last, so that a restart, which reads the name again, finds nothing to cut
 }
 
 // probability is the interval of a sampling probability, 0 when it is none.

@@ -76,16 +76,17 @@ func (c *Collector) Restore(b []byte, now int64) error {
 	}
 	c.now = now
 	for _, x := range in.Exporters {
-		if _, ok := c.known(x.Addr); !ok {
-			continue // refused by now
+		addr := x.Addr.Unmap()
+		if _, ok := c.known(addr); !ok || !addr.IsValid() {
+			continue // refused by now, or nobody
 		}
-		e := c.exporter(x.Addr)
+		e := c.exporter(addr)
 		if e == nil {
 			break // as many as are allowed
 		}
 		for n, name := range x.IfNames {
-			if len(e.ifNames) < maxInterfaces {
-				e.ifNames[n] = text([]byte(name))
+			if name = text([]byte(name)); n != 0 && name != "" && len(e.ifNames) < maxInterfaces {
+				e.ifNames[n] = name
 			}
 		}
 		for _, y := range x.Streams {
@@ -98,7 +99,7 @@ func (c *Collector) Restore(b []byte, now int64) error {
 				s.sampler(id, n)
 			}
 			for _, z := range y.Templates {
-				if z.ID < firstDataID || now-z.Used > keptFor || len(z.Raw) < 2 {
+				if z.ID < firstDataID || z.Used < now-keptFor || len(z.Raw) < 2 {
 					continue
 				}
 				n, t := parseTemplate(y.Protocol, z.Raw, z.Options)
@@ -106,7 +107,7 @@ func (c *Collector) Restore(b []byte, now int64) error {
 					continue
 				}
 				c.learn(s, z.ID, t)
-				t.used = z.Used
+				t.used = min(z.Used, now) // the clock may have been set back
 			}
 		}
 	}
