@@ -41,7 +41,9 @@ type Decoder struct {
 	// carries. What a socket got as a copy is unwrapped all the same, once.
 	KeepTunnels bool
 
-	stats TunnelStats
+	stats   TunnelStats
+	waiting int // of rests, the last first
+	rests   [maxAggregates]rest
 }
 
 // TunnelStats counts what a [Decoder] did with tunnels.
@@ -55,7 +57,7 @@ func (d *Decoder) Stats() TunnelStats { return d.stats }
 
 // Decode fills h from f and says why it could not. h is reset first. When the
 // reason is not OK h holds what was read until then. h.Payload and h.TCPOptions
-// point into f.Data.
+// point into f.Data. Of a frame that carries several packets h is the first; see More.
 func (d *Decoder) Decode(f *Frame, h *Header) Reason {
 	if f.Link == LinkEthernet && plain(f, h) {
 		return OK
@@ -66,13 +68,14 @@ func (d *Decoder) Decode(f *Frame, h *Header) Reason {
 func (d *Decoder) decode(f *Frame, h *Header) Reason {
 	b, wire := f.Data, max(f.WireLen, len(f.Data))
 	h.reset(f.Time, wire)
+	d.waiting = 0
 	var why Reason
 	if f.Link == LinkEthernet {
 		why = ethernet(h, b, wire, 0)
 	} else if f.Link > 0xffff {
 		return d.mirrored(f, h, b, wire)
 	} else {
-		why = link(f.Link, h, b, wire)
+		why = d.link(f.Link, h, b, wire)
 	}
 	if why == OK && h.Proto != ProtoTCP && h.mayWrap() && !d.KeepTunnels {
 		return d.unwrap(h)
@@ -81,7 +84,7 @@ func (d *Decoder) decode(f *Frame, h *Header) Reason {
 }
 
 // link decodes what is not plain Ethernet.
-func link(link LinkType, h *Header, b []byte, wire int) Reason {
+func (d *Decoder) link(link LinkType, h *Header, b []byte, wire int) Reason {
 	switch link {
 	case LinkEthernet:
 		return ethernet(h, b, wire, 0)
@@ -98,7 +101,7 @@ func link(link LinkType, h *Header, b []byte, wire int) Reason {
 	case LinkCHDLC:
 		return ciscoHDLC(h, b, wire)
 	}
-	return rareLink(link, h, b, wire)
+	return d.rareLink(link, h, b, wire)
 }
 
 // All functions below take the captured bytes b from their own layer on and how

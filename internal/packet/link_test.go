@@ -245,6 +245,13 @@ func FuzzLink(f *testing.F) {
 			f.Add(byte(i), uint16(frame.WireLen-len(frame.Data)), frame.Data)
 		}
 	})
+	for _, data := range [][]byte{
+		aggregate(part(1, "a"), part(2, "bc"), part(3, "")), aggregate(part(1, ""), subframe(2, zero(2)), part(3, "")), aggregate(part(1, "abc"), zero(40)),
+		aggregate(subframe(9, cat([]byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 0}, inUDP(f, portTZSP, []byte{1, 0, 0, 18, 1}, aggregate(part(1, ""), part(2, "")))[14:])), part(3, "")),
+	} {
+		f.Add(byte(1), uint16(0), data)
+		f.Add(byte(1), uint16(40), data[:len(data)-30])
+	}
 	f.Fuzz(func(t *testing.T, link byte, more uint16, data []byte) {
 		fuzzed(t, &Frame{Data: data, WireLen: len(data) + int(more), Link: links[int(link)%len(links)]})
 	})

@@ -19,16 +19,16 @@ const (
 
 // rareLink decodes radio links and a few others, and knows which links are none of a
 // network.
-func rareLink(link LinkType, h *Header, b []byte, wire int) Reason {
+func (d *Decoder) rareLink(link LinkType, h *Header, b []byte, wire int) Reason {
 	switch link {
 	case link80211:
-		return wifi(h, b, wire, wifiForm{})
+		return d.wifi(h, b, wire, wifiForm{})
 	case linkRadiotap:
-		return radiotap(h, b, wire)
+		return d.radiotap(h, b, wire)
 	case linkPrism, linkAVS:
-		return wlanCapture(h, b, wire)
+		return d.wlanCapture(h, b, wire)
 	case linkPPI:
-		return ppi(h, b, wire)
+		return d.ppi(h, b, wire)
 	case linkFDDI:
 		return fddi(h, b, wire)
 	case linkPFLog:
@@ -67,7 +67,7 @@ type wifiForm struct {
 
 // wifi decodes an IEEE 802.11 frame. Data that is encrypted is a packet from one
 // address to another all the same; beacons and acknowledgements are not.
-func wifi(h *Header, b []byte, wire int, form wifiForm) Reason {
+func (d *Decoder) wifi(h *Header, b []byte, wire int, form wifiForm) Reason {
 	const (
 		data, noData, qos                       = 2, 4, 8                // type, and bits of the subtype
 		toDS, fromDS, protected, order, isAMSDU = 1, 2, 0x40, 0x80, 0x80 // flags
@@ -118,12 +118,8 @@ func wifi(h *Header, b []byte, wire int, form wifiForm) Reason {
 		h.Net = NetWLAN
 		return opaque(h, b, wire)
 	}
-	if amsdu { // the first of several frames stands for all
-		if len(b) < 14 {
-			return Truncated
-		}
-		h.DstMAC, h.SrcMAC = MAC(b[:6]), MAC(b[6:12])
-		b, wire = b[14:], wire-14
+	if amsdu && !(len(b) >= 6 && string(b[:6]) == "\xaa\xaa\x03\x00\x00\x00") { // else the mark was left where a driver took it apart
+		return d.subframe(h, b, wire)
 	}
 	if len(b) == 0 {
 		return Truncated
@@ -131,7 +127,7 @@ func wifi(h *Header, b []byte, wire int, form wifiForm) Reason {
 	return withLLC(h, b, wire)
 }
 
-func radiotap(h *Header, b []byte, wire int) Reason {
+func (d *Decoder) radiotap(h *Header, b []byte, wire int) Reason {
 	if len(b) < 8 {
 		return Truncated
 	}
@@ -145,7 +141,7 @@ func radiotap(h *Header, b []byte, wire int) Reason {
 	if flags&checksum != 0 {
 		b, wire = withoutTail(b, wire, 4)
 	}
-	return wifi(h, b, wire, wifiForm{padded: flags&padding != 0})
+	return d.wifi(h, b, wire, wifiForm{padded: flags&padding != 0})
 }
 
 // radiotapFlags finds the flags in a header of fields that are there or not.
@@ -173,7 +169,7 @@ func radiotapFlags(b []byte) byte {
 
 // wlanCapture passes the headers of AVS and of Prism cards, which share a link type
 // at times.
-func wlanCapture(h *Header, b []byte, wire int) Reason {
+func (d *Decoder) wlanCapture(h *Header, b []byte, wire int) Reason {
 	if len(b) < 8 {
 		return Truncated
 	}
@@ -184,12 +180,12 @@ func wlanCapture(h *Header, b []byte, wire int) Reason {
 	if n < 8 || n > len(b) {
 		return Truncated
 	}
-	return wifi(h, b[n:], wire-n, wifiForm{})
+	return d.wifi(h, b[n:], wire-n, wifiForm{})
 }
 
 // ppi passes a per-packet information header, whose payload is of any link type but
 // its own.
-func ppi(h *Header, b []byte, wire int) Reason {
+func (d *Decoder) ppi(h *Header, b []byte, wire int) Reason {
 	if len(b) < 8 {
 		return Truncated
 	}
@@ -200,7 +196,7 @@ func ppi(h *Header, b []byte, wire int) Reason {
 	if inner == linkPPI {
 		return UnknownLink
 	}
-	return link(inner, h, b[n:], wire-n)
+	return d.link(inner, h, b[n:], wire-n)
 }
 
 func fddi(h *Header, b []byte, wire int) Reason {

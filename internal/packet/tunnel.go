@@ -126,8 +126,8 @@ func (d *Decoder) unwrap(h *Header) Reason {
 			if h.Tunnel.Depth == maxTunnels {
 				return TooManyLayers
 			}
-			outer := *h
-			switch why := enter(h, &in); why {
+			outer, waiting := *h, d.waiting
+			switch why := d.enter(h, &in); why {
 			case OK:
 				if outer.Tunnel.Depth == 0 {
 					d.stats.Opened++
@@ -139,7 +139,7 @@ func (d *Decoder) unwrap(h *Header) Reason {
 			case TooManyLayers:
 				return why
 			}
-			*h, v = outer, closed
+			*h, v, d.waiting = outer, closed, waiting
 		}
 		if v == closed {
 			d.stats.Closed++
@@ -173,7 +173,7 @@ func (d *Decoder) mirrored(f *Frame, h *Header, b []byte, wire int) Reason {
 	}
 	in.cut = true
 	h.Src = f.Peer
-	if why := enter(h, &in); why != OK {
+	if why := d.enter(h, &in); why != OK {
 		return why
 	}
 	d.stats.Opened++
@@ -184,7 +184,7 @@ func (d *Decoder) mirrored(f *Frame, h *Header, b []byte, wire int) Reason {
 }
 
 // enter makes h the header of what is in the tunnel that it is of.
-func enter(h *Header, in *inner) Reason {
+func (d *Decoder) enter(h *Header, in *inner) Reason {
 	t, now := h.Tunnel, h.Time
 	if t.Depth == 0 {
 		t.Src, t.Dst = h.Src, h.Dst
@@ -217,7 +217,7 @@ func enter(h *Header, in *inner) Reason {
 	case asIP:
 		return rawIP(h, in.b, in.wire)
 	case asWiFi:
-		return wifi(h, in.b, in.wire, wifiForm{swapped: in.swapped})
+		return d.wifi(h, in.b, in.wire, wifiForm{swapped: in.swapped})
 	}
 	return network(h, in.etherType, in.b, in.wire, 0)
 }

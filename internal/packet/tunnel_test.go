@@ -441,9 +441,15 @@ func fuzzed(t *testing.T, f *Frame) {
 	if plain != OK && why == OK {
 		t.Fatalf("found in a packet that is refused: %s", plain)
 	}
+	further(t, f)
 	if why != OK {
 		return
 	}
+	possible(t, f, &h)
+}
+
+// possible wants that a header says nothing that can't be.
+func possible(t *testing.T, f *Frame, h *Header) {
 	if h.Tunnel.Depth > maxTunnels || (h.Tunnel.Depth == 0) != (h.Tunnel == Tunnel{}) || h.Tunnel.Kind >= tunnelKinds {
 		t.Fatalf("a tunnel that can't be: %+v", h.Tunnel)
 	}
@@ -452,6 +458,30 @@ func fuzzed(t *testing.T, f *Frame) {
 	}
 	if len(h.Payload) > len(f.Data) {
 		t.Fatal("a payload from elsewhere")
+	}
+}
+
+// further decodes what else is in a frame, twice, and wants that it ends and is alike.
+func further(t *testing.T, f *Frame) {
+	var one, two Decoder
+	var h, again Header
+	one.Decode(f, &h)
+	two.Decode(f, &again)
+	for n := 0; one.More(); n++ {
+		if n > maxAggregates*(1+len(f.Data)/(subframeHead+3)) {
+			t.Fatalf("%d packets in %d bytes", n, len(f.Data))
+		}
+		again = Header{SrcPort: 1, FragOff: 8, Payload: f.Data, Proto: 6, VLAN: 3, Tunnel: Tunnel{Depth: 3, ID: 9}}
+		why := one.Next(&h)
+		if two.Next(&again) != why || !same(h, again) || one.More() != two.More() || h.Time != f.Time {
+			t.Fatalf("not twice alike:\n%+v\n%+v", h, again)
+		}
+		if why >= reasonCount {
+			t.Fatalf("reason %d", why)
+		}
+		if why == OK {
+			possible(t, f, &h)
+		}
 	}
 }
 
@@ -501,6 +531,7 @@ func FuzzMirror(f *testing.F) {
 			f.Add(byte(i), uint16(frame.WireLen-len(frame.Data)), cat(heads[i], frame.Data))
 		}
 	})
+	f.Add(byte(3), uint16(0), cat([]byte{1, 0, 0, 18, 1}, aggregate(part(1, "a"), part(2, ""))))
 	f.Fuzz(func(t *testing.T, link byte, more uint16, data []byte) {
 		frame := Frame{Data: data, WireLen: len(data) + int(more), Link: links[int(link)%len(links)]}
 		var d Decoder
@@ -512,6 +543,7 @@ func FuzzMirror(f *testing.F) {
 		if why == OK && (h.Tunnel.Depth == 0 || h.Tunnel.Depth > maxTunnels || len(h.Payload) > h.PayloadLen || h.PayloadLen > h.WireLen+4 || h.IsIP() && h.NetLen > h.WireLen+4) {
 			t.Fatalf("what can't be: %s", fmt.Sprintf("%+v", h))
 		}
+		further(t, &frame)
 	})
 }
 

@@ -199,7 +199,7 @@ func (r *flowReceiver) read() error {
 	in.decoder.KeepTunnels = !r.cfg.Tunnels
 	asked, told := time.Now(), time.Now()
 	var wrong error // with the last damaged file
-	for !r.quit.Load() {
+	for !r.quit.Load() || len(in.left) > 0 {
 		in.read(p)
 		err := p.err
 		var damage *packet.FileError

@@ -134,6 +134,36 @@ func meterWith(t *testing.T, d packet.Decoder, path string, icmp func(proto, ty,
 	})
 	facts := map[key]*talk{}
 	var h packet.Header
+	take := func(f *packet.Frame, why packet.Reason) {
+		m.packets++
+		if why != packet.OK {
+			m.refused++
+			m.reasons[why.String()]++
+			return
+		}
+		table.Add(&h, f.Interface)
+		if !h.IsIP() {
+			return
+		}
+		k, _ := fold(h.Proto, end{packet.Addr(h.Src), h.SrcPort}, end{packet.Addr(h.Dst), h.DstPort}, h.ICMPType, h.ICMPCode)
+		c := facts[k]
+		if c == nil {
+			c = &talk{answered: h.Proto == packet.ProtoTCP && h.TCPFlags&packet.SYN != 0 && h.TCPFlags&packet.ACK != 0}
+			facts[k] = c
+		}
+		if h.NetLen > 1500 {
+			c.big++
+		}
+		if h.Fragment {
+			c.fragments++
+		}
+		if len(f.Data) < f.WireLen {
+			c.cut++
+		}
+		if len(f.Data) >= f.WireLen && badChecksum(f.Data, &h) {
+			c.badSum++
+		}
+	}
 	frames := make([]packet.Frame, 256)
 	for {
 		n, err := source.NextBatch(frames)
@@ -150,33 +180,9 @@ func meterWith(t *testing.T, d packet.Decoder, path string, icmp func(proto, ty,
 		}
 		for i := range frames[:n] {
 			f := &frames[i]
-			m.packets++
-			if why := d.Decode(f, &h); why != packet.OK {
-				m.refused++
-				m.reasons[why.String()]++
-				continue
-			}
-			table.Add(&h, f.Interface)
-			if !h.IsIP() {
-				continue
-			}
-			k, _ := fold(h.Proto, end{packet.Addr(h.Src), h.SrcPort}, end{packet.Addr(h.Dst), h.DstPort}, h.ICMPType, h.ICMPCode)
-			c := facts[k]
-			if c == nil {
-				c = &talk{answered: h.Proto == packet.ProtoTCP && h.TCPFlags&packet.SYN != 0 && h.TCPFlags&packet.ACK != 0}
-				facts[k] = c
-			}
-			if h.NetLen > 1500 {
-				c.big++
-			}
-			if h.Fragment {
-				c.fragments++
-			}
-			if len(f.Data) < f.WireLen {
-				c.cut++
-			}
-			if len(f.Data) >= f.WireLen && badChecksum(f.Data, &h) {
-				c.badSum++
+			take(f, d.Decode(f, &h))
+			for d.More() {
+				take(f, d.Next(&h))
 			}
 		}
 	}

@@ -95,12 +95,16 @@ func (c *Chain) Read(paths ...string) error {
 			return err
 		}
 		for i := range frames[:n] {
-			c.Packets++
-			if dec.Decode(&frames[i], &h) != packet.OK {
-				continue
+			for why := dec.Decode(&frames[i], &h); ; why = dec.Next(&h) {
+				c.Packets++
+				if why == packet.OK {
+					slot := table.Add(&h, 0)
+					inspect.Packet(&h, "", table, slot)
+				}
+				if !dec.More() {
+					break
+				}
 			}
-			slot := table.Add(&h, 0)
-			inspect.Packet(&h, "", table, slot)
 		}
 	}
 }
