@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"strings"
@@ -134,6 +135,12 @@ func (s *mirrorSocket) open(family int, address netip.Addr, bufferMiB int) (err 
 			return fmt.Errorf("SO_RCVBUF: %w", err)
 		}
 	}
+	got, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return fmt.Errorf("SO_RCVBUF: %w", err)
+	}
+	const most = math.MaxInt32 / 2 // of which the kernel takes the double, for its own needs
+	s.stats.Buffer, s.stats.Asked = got/2, min(size, most)
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
 		return fmt.Errorf("SO_TIMESTAMPNS: %w", err)
 	}

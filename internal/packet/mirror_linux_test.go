@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // copies sends n of kind from an address of the loopback interface, each with its number
@@ -286,6 +288,50 @@ func FuzzParseMirror(f *testing.F) {
 		}
 		if again, err := ParseMirror(m.String()); err != nil || again != m {
 			t.Errorf("%q is %+v, and its name %+v: %v", text, m, again, err)
+		}
+	})
+}
+
+// The kernel gives as much room as was asked for to those who may have more than its
+// limit, and the limit to others, and it is told which.
+func TestMirrorBuffer(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		buffers := func(mib int) (given, asked int) {
+			s := openLive(t, LiveConfig{Interfaces: []string{"vb"}, BufferMiB: mib, Mirrors: &MirrorConfig{Listen: []string{"vxlan", "gre"}, Unknown: true}})
+			defer s.Close()
+			for _, i := range s.Stats().Interfaces {
+				if is := strings.HasPrefix(i.Name, "mirror "); is != (i.Buffer > 0) || is != (i.Asked > 0) {
+					t.Errorf("%+v", i)
+				} else if is {
+					given, asked = i.Buffer, i.Asked
+				}
+			}
+			return given, asked
+		}
+		for _, mib := range []int{1, 64, maxBufferMiB} {
+			if given, asked := buffers(mib); given != asked || asked != min(mib<<20, 1<<30-1) {
+				t.Errorf("%d MiB: %d bytes of %d", mib, given, asked)
+			}
+		}
+		text, err := os.ReadFile("/proc/sys/net/core/rmem_max")
+		if err != nil {
+			t.Skip(err)
+		}
+		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || limit >= 1<<30-1 {
+			t.Skipf("a limit of %s", text)
+		}
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3} // of this thread, which ends with the test
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			t.Fatal(err)
+		}
+		data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			t.Fatal(err)
+		}
+		if given, asked := buffers(maxBufferMiB); given != limit || asked != 1<<30-1 {
+			t.Errorf("%d bytes of %d, where the limit is %d", given, asked, limit)
 		}
 	})
 }

@@ -81,6 +81,8 @@ type InterfaceStats struct {
 	Down     bool   // has no link
 	Gone     bool   // was taken away, or its socket is broken; it is captured again when it is back
 	Fault    string // why it is gone
+	Buffer   int    // bytes that the kernel gave the socket of a mirror; 0 for others
+	Asked    int    // bytes that it was asked for; fewer were given where they are above the system's limit
 }
 
 // Drops is the sum over all interfaces and sockets.

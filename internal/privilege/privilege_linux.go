@@ -5,6 +5,7 @@ import (
 	"fmt"
 	osuser "os/user"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -20,6 +21,12 @@ const (
 	kept         = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_BIND_SERVICE
 	keptWithRoot = kept | 1<<unix.CAP_DAC_OVERRIDE
 )
+
+// netAdmin remembers that the process had the capability when it gave it up.
+var netAdmin atomic.Bool
+
+// GaveUpNetAdmin reports whether CAP_NET_ADMIN is missing because Drop gave it up.
+func GaveUpNetAdmin() bool { return netAdmin.Load() }
 
 // Drop gives up all capabilities but a few, and the ways to get others by running a program.
 // Root becomes the user, given by name or number, and stays root where that is "".
@@ -42,12 +49,19 @@ func Drop(user string) error {
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return fmt.Errorf("capget: %w", err)
 	}
+	had := data[0].Permitted&(1<<unix.CAP_NET_ADMIN) != 0
 	for i := range data {
 		permitted := data[i].Permitted & uint32(keep>>(32*i))
 		data[i] = unix.CapUserData{Permitted: permitted, Effective: permitted}
 	}
 	header.Pid = 0
-	return all("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
+	if err := all("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); err != nil {
+		return err
+	}
+	if had {
+		netAdmin.Store(true)
+	}
+	return nil
 }
 
 // all makes a system call in every thread.

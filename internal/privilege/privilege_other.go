@@ -4,3 +4,6 @@ package privilege
 
 // Drop does nothing where there are no capabilities.
 func Drop(user string) error { return nil }
+
+// GaveUpNetAdmin is false where there are no capabilities.
+func GaveUpNetAdmin() bool { return false }

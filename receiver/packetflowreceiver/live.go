@@ -17,6 +17,9 @@ func (r *flowReceiver) listen() (packet.Source, error) {
 		return nil, err
 	}
 	source, err := packet.OpenLive(c)
+	if err == nil {
+		r.tellBuffers(source.Stats().Interfaces)
+	}
 	if err != nil || r.cfg.Privileges == privilegesKeep {
 		return source, err
 	}
@@ -29,6 +32,21 @@ func (r *flowReceiver) listen() (packet.Source, error) {
 		return source, nil
 	}
 	return nil, errors.Join(fmt.Errorf("giving up privileges: %w", err), source.Close())
+}
+
+// tellBuffers warns of mirrors' sockets for which the kernel has less room than they should have.
+func (r *flowReceiver) tellBuffers(all []packet.InterfaceStats) {
+	for _, i := range all {
+		if i.Buffer >= i.Asked {
+			continue
+		}
+		instead := "start the program with the capability CAP_NET_ADMIN"
+		if privilege.GaveUpNetAdmin() { // sockets of one receiver are all open before it is given up
+			instead = "let one receiver take all interfaces and mirrors, since another has given up CAP_NET_ADMIN when its own were open"
+		}
+		r.log.Warn(fmt.Sprintf("The kernel gives a smaller buffer than buffer_mib asks for; copies that come in bursts may be lost. Raise its limit with `sysctl -w net.core.rmem_max=%d`, or %s.",
+			i.Asked, instead), zap.String("socket", i.Name), zap.Int("bytes", i.Buffer))
+	}
 }
 
 // outages remembers how it stands with interfaces, to say each change once.

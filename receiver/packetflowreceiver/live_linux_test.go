@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,7 +16,9 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
 
+	"github.com/monban/monban/internal/app"
 	"github.com/monban/monban/receiver/packetflowreceiver/internal/metadata"
 )
 
@@ -265,4 +268,72 @@ func TestLiveErrors(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A mirror's socket that gets less room than it should have is told of, with what helps.
+func TestMirrorBuffer(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	ip(t, "link set lo up")
+	core, log := observer.New(zap.WarnLevel)
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.Logger = zap.New(core)
+	run := func(kind, privileges string, interfaces ...string) (said string, c app.Capture) {
+		t.Helper()
+		s := newSink()
+		r := createWith(t, config(func(c *Config) {
+			c.Interfaces, c.Mirrors.Listen, c.BufferMiB, c.Privileges = interfaces, []string{kind}, 512, privileges
+		}), s, set)
+		if err := r.Start(t.Context(), newHost(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, e := range log.TakeAll() {
+			if strings.HasPrefix(e.Message, "Privileges could not be given up") {
+				t.Skip("not with cgo: set CGO_ENABLED=0, as make does")
+			}
+			said += fmt.Sprintln(e.Message, e.ContextMap())
+		}
+		return said, s.captures[0]
+	}
+	admin := func(effective bool) {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3} // of this thread
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			t.Fatal(err)
+		}
+		if data[0].Effective &^= 1 << unix.CAP_NET_ADMIN; effective {
+			data[0].Effective |= 1 << unix.CAP_NET_ADMIN
+		}
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const raise = "sysctl -w net.core.rmem_max=536870912`"
+	told := func(said string, c app.Capture, instead string) {
+		t.Helper()
+		if !strings.Contains(said, raise) || !strings.Contains(said, instead) || !strings.Contains(said, "socket:mirror vxlan:4789") {
+			t.Errorf("%q is not said: %s", instead, said)
+		}
+		if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], "mirror vxlan:4789 has a buffer of ") || !strings.HasSuffix(c.Warnings[0], " KiB where 524288 were asked for: raise net.core.rmem_max") {
+			t.Errorf("warnings %q", c.Warnings)
+		}
+	}
+	admin(false)
+	said, c := run("vxlan", privilegesKeep)
+	if said == "" {
+		t.Skip("the system's limit is 512 MiB and more")
+	}
+	told(said, c, "start the program with the capability CAP_NET_ADMIN")
+	admin(true)
+	if said, c := run("vxlan", privilegesDrop, "vb"); said != "" || len(c.Warnings) != 0 {
+		t.Errorf("with one receiver for all: %s%q", said, c.Warnings)
+	}
+	said, c = run("vxlan", privilegesDrop)
+	told(said, c, "let one receiver take all interfaces and mirrors, since another has given up CAP_NET_ADMIN")
 }

@@ -167,6 +167,8 @@ func (m *meter) capture(now time.Time, final bool) {
 			c.Warnings = append(c.Warnings, "interface "+i.Name+" is gone: "+i.Fault)
 		case i.Down:
 			c.Warnings = append(c.Warnings, "interface "+i.Name+" has no link")
+		case i.Buffer < i.Asked:
+			c.Warnings = append(c.Warnings, fmt.Sprintf("%s has a buffer of %d KiB where %d were asked for: raise net.core.rmem_max", i.Name, i.Buffer>>10, i.Asked>>10))
 		}
 	}
 	if !now.IsZero() {
