@@ -110,7 +110,11 @@ func BenchmarkCapture(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		m := newMeter(config(func(c *Config) { c.Files = []string{path}; c.MaxFlows = 1 << 21; c.Inspect = os.Getenv("INSPECT") != "false" }), &batch{send: func(plog.Logs) {}})
+		m := newMeter(config(func(c *Config) {
+			c.Files = []string{path}
+			c.MaxFlows = 1 << 21
+			c.Inspect = os.Getenv("INSPECT") != "false"
+		}), &batch{send: func(plog.Logs) {}})
 		in := reader{source: source}
 		for in.read(p); p.err == nil; in.read(p) {
 			m.add(p)
