@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/monban/monban/internal/elastic"
+	"github.com/monban/monban/internal/unitless"
 )
 
 // Config is what stands under `elasticsearch:`. All options of an HTTP client (tls, headers, auth,
@@ -113,7 +114,7 @@ func (c *Config) authorization() string {
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	say := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	switch {
 	case len(c.endpoints()) == 0:

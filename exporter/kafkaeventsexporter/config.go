@@ -17,6 +17,7 @@ import (
 	"github.com/monban/monban/internal/kafka"
 	"github.com/monban/monban/internal/kafkaconfig"
 	"github.com/monban/monban/internal/reference"
+	"github.com/monban/monban/internal/unitless"
 )
 
 // How records become messages.
@@ -78,7 +79,7 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	known := []string{reference.Other}
 	for _, e := range reference.Events() {

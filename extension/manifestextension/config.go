@@ -8,6 +8,8 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
+
+	"github.com/monban/monban/internal/unitless"
 )
 
 // Config says where to answer.
@@ -34,7 +36,7 @@ func createDefaultConfig() component.Config {
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	if _, _, err := net.SplitHostPort(c.NetAddr.Endpoint); err != nil {
 		errs = append(errs, fmt.Errorf("endpoint: %q is not host:port, such as 127.0.0.1:13134", c.NetAddr.Endpoint))
 	}

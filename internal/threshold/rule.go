@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/monban/monban/internal/unitless"
 )
 
 // Rule is one rule, as a user writes it. The zero value of an option means that it is not used.
@@ -179,6 +181,12 @@ type complaint []error
 
 func (c *complaint) say(format string, args ...any) { *c = append(*c, fmt.Errorf(format, args...)) }
 
+func (c *complaint) unitless(key string, d time.Duration) {
+	if err := unitless.Duration(key, d); err != nil {
+		*c = append(*c, err)
+	}
+}
+
 func compileOne(in Rule) (*rule, []error) {
 	r := &rule{Rule: in, rateOf: 0}
 	var c complaint
@@ -225,6 +233,7 @@ func (r *rule) compileSource(c *complaint) {
 	if r.Over.MaxAge < 0 {
 		c.say("over: max_age must not be negative")
 	}
+	c.unitless("over: max_age", r.Over.MaxAge)
 	if r.ratio() && r.Over.MaxAge == 0 {
 		r.Over.MaxAge = defaultAge
 	}
@@ -335,7 +344,7 @@ func (r *rule) compileShare(c *complaint) {
 		c.say("share: at_least is %v, it must be above 0 and at most 1, such as 0.8", s.AtLeast)
 	case !(s.Clear > 0 && s.Clear <= s.AtLeast):
 		c.say("share: clear is %v, it must not be above at_least, which is %v", s.Clear, s.AtLeast)
-	case s.Of < slots*time.Millisecond || s.Of > 31*24*time.Hour:
+	case s.Of <= 0 || s.Of >= unitless.Least && s.Of < slots*time.Millisecond || s.Of > 31*24*time.Hour:
 		c.say("share: of is %v, it must be from 60ms to 744h", s.Of)
 	}
 	if len(r.steps) > 1 {
@@ -344,6 +353,7 @@ func (r *rule) compileShare(c *complaint) {
 	if r.Bounds.Clear != nil || r.Bounds.ClearWithin != nil {
 		c.say("clear and share exclude each other: use share.clear")
 	}
+	c.unitless("share: of", s.Of)
 	r.slot = max(1, int64(s.Of)/slots)
 }
 
@@ -355,8 +365,9 @@ func (r *rule) compileTimes(c *complaint) {
 		if d.d < 0 || d.d > 31*24*time.Hour {
 			c.say("%s is %v, it must be from 0 to 744h", d.key, d.d)
 		}
+		c.unitless(d.key, d.d)
 	}
-	if r.MissingFor > 0 && r.MissingFor < time.Second {
+	if r.MissingFor >= unitless.Least && r.MissingFor < time.Second {
 		c.say("missing_for is %v, it must be at least 1s", r.MissingFor)
 	}
 	if f := r.Flapping; f != (Flapping{}) {
@@ -366,6 +377,7 @@ func (r *rule) compileTimes(c *complaint) {
 		if f.Within <= 0 || f.Within > 31*24*time.Hour {
 			c.say("flapping: within is %v, it must be above 0 and at most 744h", f.Within)
 		}
+		c.unitless("flapping: within", f.Within)
 	}
 	when, bad := r.Schedule.compile()
 	for _, err := range bad {

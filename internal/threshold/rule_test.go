@@ -65,8 +65,15 @@ func TestBadRules(t *testing.T) {
 		"share and clear":    {good(func(r *Rule) { r.Share, r.Bounds.Clear = Share{AtLeast: 0.5, Of: time.Minute}, ptr(0.1) }), []string{"use share.clear"}},
 		"share and steps": {Rule{Name: "r", Metric: "m", Share: Share{AtLeast: 0.5, Of: time.Minute}, Steps: []Step{{"warn", Bounds{Above: ptr(1)}}, {"error", Bounds{Above: ptr(2)}}}},
 			[]string{"share and steps exclude"}},
-		"for":             {good(func(r *Rule) { r.For = -1 }), []string{"for is -1ns"}},
-		"missing_for":     {good(func(r *Rule) { r.MissingFor = time.Millisecond }), []string{"missing_for is 1ms, it must be at least 1s"}},
+		"for":         {good(func(r *Rule) { r.For = -1 }), []string{"for is -1ns"}},
+		"missing_for": {good(func(r *Rule) { r.MissingFor = time.Millisecond }), []string{"missing_for is 1ms, it must be at least 1s"}},
+		"no unit": {good(func(r *Rule) {
+			r.For, r.ClearFor, r.MissingFor, r.Flapping, r.Over, r.Share = 120, 60, 300, Flapping{4, 1800}, Over{Metric: "n", MaxAge: 90}, Share{AtLeast: 0.5, Of: 600}
+		}), []string{"for is 120ns, which is too short: has it no unit?", "write 120s for seconds", "clear_for is 60ns", "missing_for is 300ns",
+			"flapping: within is 1.8µs", "write 1800s", "over: max_age is 90ns", "share: of is 600ns"}},
+		"shortest": {good(func(r *Rule) {
+			r.For, r.ClearFor, r.Flapping, r.Over = time.Millisecond, time.Millisecond, Flapping{4, time.Millisecond}, Over{Metric: "n", MaxAge: time.Millisecond}
+		}), nil},
 		"flapping":        {good(func(r *Rule) { r.Flapping = Flapping{Changes: 2} }), []string{"changes is 2", "within is 0s"}},
 		"per twice":       {good(func(r *Rule) { r.Per = []string{"a", "a", ""} }), []string{"a stands there twice", "is empty"}},
 		"entities":        {good(func(r *Rule) { r.MaxEntities = -1 }), []string{"max_entities is -1"}},
@@ -108,27 +115,6 @@ func TestBadRules(t *testing.T) {
 	}
 	if err := Check(make([]Rule, maxRules+1)); err == nil || !strings.Contains(err.Error(), "at most 1000") {
 		t.Error("more rules than are allowed")
-	}
-}
-
-func TestNear(t *testing.T) {
-	seen := []string{"system.cpu.utilization", "system.cpu.time", "system.memory.utilization", "http.server.request.duration", "x"}
-	for name, want := range map[string]string{
-		"system.cpu.utilisation": "system.cpu.utilization",
-		"cpu.utilization":        "system.cpu.utilization",
-		"system_cpu_utilization": "system.cpu.utilization",
-		"System.CPU.Time":        "system.cpu.time",
-		"http.request.duration":  "http.server.request.duration",
-		"temperature":            "",
-		"":                       "",
-	} {
-		got := Near(name, seen)
-		if want == "" && len(got) > 0 || want != "" && (len(got) == 0 || got[0] != want) {
-			t.Errorf("near %q: %q, want %q first", name, got, want)
-		}
-	}
-	if n := len(Near("system", []string{"system", "system1", "system2", "system3", "systems"})); n != 3 {
-		t.Errorf("%d names, want 3 at most", n)
 	}
 }
 

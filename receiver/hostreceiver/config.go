@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/scraper/scraperhelper"
 
 	"github.com/monban/monban/internal/posture"
+	"github.com/monban/monban/internal/unitless"
 	"github.com/monban/monban/receiver/hostreceiver/internal/metadata"
 )
 
@@ -316,7 +317,7 @@ func (p *PostureConfig) posture() posture.Config {
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Naming != namingSemconv && c.Naming != namingContrib {
 		wrong("naming must be %s or %s, not %q", namingSemconv, namingContrib, c.Naming)

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/monban/monban/internal/jsonmap"
+	"github.com/monban/monban/internal/unitless"
 )
 
 // Types of metrics.
@@ -129,7 +130,7 @@ var (
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Targets) == 0 || len(c.Targets) > mostTargets {
 		wrong("targets must have 1 to %d devices", mostTargets)

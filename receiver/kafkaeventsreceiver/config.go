@@ -12,6 +12,7 @@ import (
 
 	"github.com/monban/monban/internal/kafka"
 	"github.com/monban/monban/internal/kafkaconfig"
+	"github.com/monban/monban/internal/unitless"
 )
 
 // Encodings of messages whose header content-type says nothing.
@@ -70,7 +71,7 @@ func createDefaultConfig() component.Config {
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Topics) == 0 || slices.Contains(c.Topics, "") {
 		add("topics must name at least one topic, as monban.edge")

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/monban/monban/internal/netflow"
+	"github.com/monban/monban/internal/unitless"
 )
 
 // What unknown_exporters can be.
@@ -114,7 +115,7 @@ func createDefaultConfig() component.Config {
 
 // Validate says all that is wrong at once.
 func (c *Config) Validate() error {
-	var errs []error
+	errs := []error{unitless.Check(c)}
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if len(c.Endpoints) == 0 {
 		wrong("endpoints must have an address to listen on, such as 0.0.0.0:2055")
