@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/monban/monban/internal/near"
 	"github.com/monban/monban/internal/threat"
 )
 
@@ -20,7 +21,7 @@ func oneOf(words ...string) func(string) error {
 			return nil
 		}
 		n := len(words) - 1
-		return fmt.Errorf("%q is not %s or %s%s", value, strings.Join(words[:n], ", "), words[n], DidYouMean(value, words))
+		return fmt.Errorf("%q is not %s or %s%s", value, strings.Join(words[:n], ", "), words[n], near.DidYouMean(value, words))
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/monban/monban/internal/near"
 )
 
 // Stdin is the source that stands for standard input.
@@ -110,8 +112,8 @@ func besides(name string) string {
 	if dir != "" {
 		where = "in " + dir
 	}
-	if near := Nearest(base, names, 3); len(near) > 0 {
-		return fmt.Sprintf("; did you mean %s?", printable(strings.Join(near, " or ")))
+	if like := near.Names(base, names, 3); len(like) > 0 {
+		return fmt.Sprintf("; did you mean %s?", printable(strings.Join(like, " or ")))
 	}
 	const most = 5
 	switch n := len(captures); {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/monban/monban/internal/near"
 	"github.com/monban/monban/internal/packet"
 )
 
@@ -30,7 +31,7 @@ func Interfaces(text string) ([]string, error) {
 		case slices.Contains(names[:i], name):
 			errs = append(errs, fmt.Errorf("%s is given twice", name))
 		case !slices.Contains(known, name) && !isMirror(name):
-			errs = append(errs, fmt.Errorf("%s: there is no such interface%s; there are %s, and mirrors: %s", name, DidYouMean(name, known),
+			errs = append(errs, fmt.Errorf("%s: there is no such interface%s; there are %s, and mirrors: %s", name, near.DidYouMean(name, known),
 				strings.Join(known, ", "), strings.Join(packet.MirrorKinds(), ", ")))
 		}
 	}

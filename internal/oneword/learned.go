@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/monban/monban/internal/near"
 )
 
 // Learned is the word that lists what was learned, and takes decisions on it.
@@ -43,7 +45,7 @@ func besidesDir(name string) string {
 			names = append(names, e.Name())
 		}
 	}
-	return printable(DidYouMean(base, names))
+	return printable(near.DidYouMean(base, names))
 }
 
 func checkDecision(w *Word) error {

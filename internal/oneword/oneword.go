@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/monban/monban/internal/near"
 )
 
 // Word is a word taken apart.
@@ -134,7 +136,7 @@ func (s *Scheme) set(w *Word, part string) error {
 	_, twice := w.Options[key]
 	switch {
 	case o == nil:
-		return fmt.Errorf("there is no option %q%s; there are %s", key, DidYouMean(key, s.keys()), strings.Join(s.keys(), ", "))
+		return fmt.Errorf("there is no option %q%s; there are %s", key, near.DidYouMean(key, s.keys()), strings.Join(s.keys(), ", "))
 	case !hasValue || value == "":
 		return fmt.Errorf("option %s needs a value: %s=%s", key, key, o.Value)
 	case twice:

@@ -128,24 +128,6 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	for _, c := range []struct {
-		word string
-		from string
-		want string
-	}{
-		{"stat", "state site out", "state"},
-		{"hgih", "low medium high critical", "high"},
-		{"xyz", "state out", ""},
-		{"", "state out", ""},
-		{strings.Repeat("x", 1000), "state", ""},
-	} {
-		if got := strings.Join(Nearest(c.word, strings.Fields(c.from), 2), " "); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.word, got, c.want)
-		}
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add("plant.pcap?out=a&state=b")
 	f.Add("a?b=c?home=10.0.0.0/8&&&filter=x=y")

@@ -7,20 +7,56 @@ import (
 	"time"
 )
 
-// Never reports that rule i can't fire on a metric of this unit, and the bound that says so: a
-// utilization of the unit 1 is a share from 0 to 1, and a bound of 80 was meant in percent.
-func (e *Engine) Never(i int, unit string) (bound float64, never bool) {
+// Misfit is a bound that makes no sense on a metric.
+type Misfit struct {
+	Why   string  // what comes of it
+	Key   string  // which bound it is
+	Bound float64 // what it is
+	Meant float64 // what may have been meant, 0 where nobody knows
+}
+
+// Misfits gives what of rule i makes no sense on a metric of this unit: a utilization of the unit 1 is a share from 0
+// to 1, so that an alarm above 80, which was meant in percent, or below -1 never rises, one below 20 always does, and
+// one that is cleared by 2 never ends.
+func (e *Engine) Misfits(i int, unit string) (all []Misfit) {
 	r := e.rules[i]
 	if unit != "1" || !strings.HasSuffix(r.Metric, "utilization") || r.Rate != "" || r.ratio() || r.Value != "" {
-		return 0, false
+		return nil
+	}
+	add := func(why, key string, bound float64) {
+		meant := 0.0
+		if bound > 1 && bound <= 100 {
+			meant = bound / 100
+		}
+		all = append(all, Misfit{why, key, bound, meant})
 	}
 	for k := range r.steps {
-		s := &r.steps[k]
-		if s.lo <= 0 && s.hi >= 1 && !math.IsInf(s.hi, 1) {
-			return s.hi, true
+		s, who := &r.steps[k], "rule"
+		if len(r.steps) > 1 {
+			who = "step " + Severities[s.severity]
+		}
+		clear := "clear"
+		if r.kind == Outside {
+			clear = "clear_within"
+		}
+		switch {
+		case s.lo <= 0 && s.hi >= 1:
+			bound := s.hi
+			if math.IsInf(bound, 1) {
+				bound = s.lo
+			}
+			add("The "+who+" can never fire", "bound", bound)
+		case s.lo > 1:
+			add("The "+who+" always fires", "bound", s.lo)
+		case s.hi < 0:
+			add("The "+who+" always fires", "bound", s.hi)
+		case s.clearLo > 1:
+			add("An alarm of the "+who+" can never end", clear, s.clearLo)
+		case s.clearHi < 0:
+			add("An alarm of the "+who+" can never end", clear, s.clearHi)
 		}
 	}
-	return 0, false
+	return all
 }
 
 // Total is what rule i did, with the alarms that are still up as if they ended now.

@@ -3,6 +3,7 @@ package threshold
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -429,19 +430,45 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-func TestNever(t *testing.T) {
+func TestMisfits(t *testing.T) {
+	const never, always, endless = "The rule can never fire", "The rule always fires", "An alarm of the rule can never end"
 	for _, c := range []struct {
 		metric, unit string
-		bound        float64
-		want         bool
-	}{{"system.cpu.utilization", "1", 80, true}, {"system.cpu.utilization", "1", 0.8, false}, {"system.cpu.utilization", "%", 80, false}, {"system.cpu.time", "1", 80, false}} {
-		e, err := New([]Rule{{Name: "r", Metric: c.metric, Bounds: Bounds{Above: ptr(c.bound)}}})
+		bounds       Bounds
+		want         []Misfit
+	}{
+		{"system.cpu.utilization", "1", Bounds{Above: ptr(80)}, []Misfit{{never, "bound", 80, 0.8}}},
+		{"system.cpu.utilization", "1", Bounds{Above: ptr(1)}, []Misfit{{never, "bound", 1, 0}}},
+		{"system.cpu.utilization", "1", Bounds{Above: ptr(0.8)}, nil},
+		{"system.cpu.utilization", "%", Bounds{Above: ptr(80)}, nil},
+		{"system.cpu.time", "1", Bounds{Above: ptr(80)}, nil},
+		{"system.cpu.utilization", "1", Bounds{Below: ptr(-1)}, []Misfit{{never, "bound", -1, 0}}},
+		{"system.cpu.utilization", "1", Bounds{Below: ptr(0)}, []Misfit{{never, "bound", 0, 0}}},
+		{"system.cpu.utilization", "1", Bounds{Below: ptr(20)}, []Misfit{{always, "bound", 20, 0.2}}},
+		{"system.cpu.utilization", "1", Bounds{Above: ptr(-1)}, []Misfit{{always, "bound", -1, 0}}},
+		{"system.cpu.utilization", "1", Bounds{Below: ptr(0.5), Clear: ptr(2)}, []Misfit{{endless, "clear", 2, 0.02}}},
+		{"system.cpu.utilization", "1", Bounds{Below: ptr(0.5), Clear: ptr(1)}, nil},
+		{"system.cpu.utilization", "1", Bounds{Above: ptr(0.5), Clear: ptr(-1)}, []Misfit{{endless, "clear", -1, 0}}},
+		{"system.cpu.utilization", "1", Bounds{Above: ptr(0.5), Clear: ptr(0)}, nil},
+		{"system.cpu.utilization", "1", Bounds{Outside: []float64{0, 1}}, []Misfit{{never, "bound", 1, 0}}},
+		{"system.cpu.utilization", "1", Bounds{Outside: []float64{0.1, 90}}, nil},
+		{"system.cpu.utilization", "1", Bounds{Outside: []float64{0.1, 90}, ClearWithin: []float64{20, 80}}, []Misfit{{endless, "clear_within", 20, 0.2}}},
+		{"system.cpu.utilization", "1", Bounds{Outside: []float64{10, 90}}, []Misfit{{always, "bound", 10, 0.1}}},
+	} {
+		e, err := New([]Rule{{Name: "r", Metric: c.metric, Bounds: c.bounds}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, got := e.Never(0, c.unit); got != c.want {
+		if got := e.Misfits(0, c.unit); !slices.Equal(got, c.want) {
 			t.Errorf("%+v: %v", c, got)
 		}
+	}
+	e, err := New([]Rule{{Name: "r", Metric: "x.utilization", Steps: []Step{{"warn", Bounds{Above: ptr(0.8)}}, {"critical", Bounds{Above: ptr(95)}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Misfits(0, "1"); !slices.Equal(got, []Misfit{{"The step critical can never fire", "bound", 95, 0.95}}) {
+		t.Error(got)
 	}
 }
 

@@ -29,6 +29,9 @@ func (w *Watch) Logs(ctx context.Context, ld plog.Logs, give func(plog.Logs) err
 	had := ld.ResourceLogs().Len() > 0
 	out := plog.NewLogs()
 	w.forget()
+	if w.set.Config.DryRun {
+		w.ahead(w.earliestRecord(ld))
+	}
 	drops := forward != nil && w.drops()
 	for of, rl := range ld.ResourceLogs().All() {
 		w.record.of, w.record.rl = of, rl
@@ -88,11 +91,12 @@ func (w *Watch) Logs(ctx context.Context, ld plog.Logs, give func(plog.Logs) err
 func (w *Watch) judgeRecord(ctx context.Context) bool {
 	lr := w.record.lr
 	attrs := lr.Attributes()
-	if len(w.named.waiting) > 0 && w.named.records < maxRecord {
+	if w.named.records < maxLooked {
 		w.named.records++
 		for name := range attrs.All() {
 			w.named.meet(name, "")
 		}
+		w.named.event(lr.EventName())
 	}
 	resource := w.record.rl.Resource().Attributes()
 	var c choice
@@ -106,9 +110,17 @@ func (w *Watch) judgeRecord(ctx context.Context) bool {
 		if r.Over.Attribute != "" {
 			by, divides = attrs.Get(r.Over.Attribute)
 		}
+		t := &w.trials[i]
+		if !t.over {
+			t.record(ok, attrs)
+		}
 		if !ok && !divides {
 			continue
 		}
+		if !t.over && ok {
+			t.comes(resource, attrs)
+		}
+		w.named.came(r, ok, divides)
 		if w.cond[i].record != nil {
 			holds, err := w.holdsRecord(ctx, &w.cond[i])
 			if err != nil {
@@ -126,11 +138,29 @@ func (w *Watch) judgeRecord(ctx context.Context) bool {
 		}
 		if ok {
 			s.Value = numeric(v)
-			w.decide(&c, r, w.engine.Observe(i, key, &s))
+			v := w.engine.Observe(i, key, &s)
+			if !t.over {
+				t.selected(r.Per, resource, attrs, v.Outcome)
+			}
+			w.decide(&c, r, v)
 		}
 	}
 	c.mark.put(attrs)
 	return c.gone()
+}
+
+// earliestRecord is the first time of the records of a batch, 0 for none.
+func (w *Watch) earliestRecord(ld plog.Logs) (first int64) {
+	for _, rl := range ld.ResourceLogs().All() {
+		for _, sl := range rl.ScopeLogs().All() {
+			for _, lr := range sl.LogRecords().All() {
+				if t := timeOf(lr); first == 0 || t < first {
+					first = t
+				}
+			}
+		}
+	}
+	return first
 }
 
 func timeOf(lr plog.LogRecord) int64 {

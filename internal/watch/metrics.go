@@ -32,6 +32,9 @@ func (w *Watch) Metrics(ctx context.Context, md pmetric.Metrics, give func(plog.
 	had := md.ResourceMetrics().Len() > 0
 	out := plog.NewLogs()
 	w.forget()
+	if w.set.Config.DryRun {
+		w.ahead(w.earliest(md))
+	}
 	for of, rm := range md.ResourceMetrics().All() {
 		w.point.of, w.point.rm, w.point.resource = of, rm, rm.Resource().Attributes()
 		if len(w.partners) > 0 {
@@ -127,6 +130,26 @@ func points(m pmetric.Metric) int {
 	return 1
 }
 
+// earliest is the first time of the points of a batch that rules select, 0 for none.
+func (w *Watch) earliest(md pmetric.Metrics) (first int64) {
+	look := func() bool {
+		if t := w.point.sample.Time; t > 0 && (first == 0 || t < first) {
+			first = t
+		}
+		return false
+	}
+	for _, rm := range md.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				if len(w.byName[m.Name()]) > 0 {
+					w.metric(m, look, false)
+				}
+			}
+		}
+	}
+	return first
+}
+
 // meet looks at a metric that rules select for the first time.
 func (w *Watch) meet(m pmetric.Metric, rules []int) {
 	for _, i := range rules {
@@ -141,9 +164,23 @@ func (w *Watch) meet(m pmetric.Metric, rules []int) {
 			w.log.Warn("Points are not judged: their metric has another unit than the rule says.",
 				zap.String("rule", r.Name), zap.String("metric", m.Name()), zap.String("unit", m.Unit()), zap.String("unit of the rule", r.Unit))
 		}
-		if hi, ok := w.engine.Never(i, m.Unit()); ok {
-			w.log.Warn("The rule can never fire: the metric is a share from 0 to 1.",
-				zap.String("rule", r.Name), zap.String("metric", m.Name()), zap.Float64("bound", hi), zap.Float64("meant, perhaps", hi/100))
+		whole := m.Type() == pmetric.MetricTypeHistogram || m.Type() == pmetric.MetricTypeExponentialHistogram || m.Type() == pmetric.MetricTypeSummary
+		switch {
+		case whole && r.Value == "":
+			w.log.Warn("Points are not judged: their metric is a histogram or summary, and the rule does not say by value what of it is meant.",
+				zap.String("rule", r.Name), zap.String("metric", m.Name()))
+			w.trials[i].told = true
+		case !whole && r.Value != "":
+			w.log.Warn("Points are not judged: the rule asks for the "+r.Value+" of a histogram or summary, and their metric is of numbers.",
+				zap.String("rule", r.Name), zap.String("metric", m.Name()))
+			w.trials[i].told = true
+		}
+		for _, f := range w.engine.Misfits(i, m.Unit()) {
+			said := []zap.Field{zap.String("rule", r.Name), zap.String("metric", m.Name()), zap.Float64(f.Key, f.Bound)}
+			if f.Meant != 0 {
+				said = append(said, zap.Float64("meant, perhaps", f.Meant))
+			}
+			w.log.Warn(f.Why+": the metric is a share from 0 to 1.", said...)
 		}
 	}
 }
@@ -284,6 +321,10 @@ func (w *Watch) judge(ctx context.Context, rules []int) bool {
 			w.engine.Skip(i, threshold.WrongUnit)
 			continue
 		}
+		t := &w.trials[i]
+		if !t.over {
+			t.comes(p.resource, p.attrs)
+		}
 		if w.cond[i].point != nil {
 			ok, err := w.holdsPoint(ctx, &w.cond[i])
 			if err != nil {
@@ -293,7 +334,11 @@ func (w *Watch) judge(ctx context.Context, rules []int) bool {
 				continue
 			}
 		}
-		w.decide(&c, r, w.engine.Observe(i, w.key(i, p.of, p.resource, p.attrs), &p.sample))
+		v := w.engine.Observe(i, w.key(i, p.of, p.resource, p.attrs), &p.sample)
+		if !t.over {
+			t.selected(r.Per, p.resource, p.attrs, v.Outcome)
+		}
+		w.decide(&c, r, v)
 	}
 	c.mark.put(p.attrs)
 	return c.gone()

@@ -10,9 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 	_ "time/tzdata" // schedules need time zones where the system has none
@@ -67,6 +64,7 @@ type Watch struct {
 	keys     []keyer          // by rule
 	all      keyAll
 	named    unknown
+	trials   []trial   // by rule
 	owed     plog.Logs // what was told, and was not taken
 	lost     int64     // of that what found no room
 	said     time.Time // when that was complained of
@@ -111,10 +109,11 @@ func New(s Settings) (*Watch, error) {
 		w.keys = append(w.keys, newKeyer(r))
 	}
 	w.named = newUnknown(w.conf)
+	w.trials = newTrials(w.conf)
 	return w, nil
 }
 
-// Start restores what was saved, and lets time go on when nothing comes.
+// Start restores what was saved, and lets time go on when nothing comes. A dry run leaves what is saved alone.
 func (w *Watch) Start(ctx context.Context, host component.Host, kind component.Kind, id component.ID) (err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,7 +122,11 @@ func (w *Watch) Start(ctx context.Context, host component.Host, kind component.K
 	if id.Name() != "" {
 		name = id.Name() + "/" + name
 	}
-	w.keeper, err = keep.Open(ctx, host, w.set.Config.Storage, kind, component.NewIDWithName(id.Type(), name), w.set.Config.SaveInterval, w.engine, w.log)
+	use := w.set.Config.Storage
+	if w.set.Config.DryRun {
+		use = nil
+	}
+	w.keeper, err = keep.Open(ctx, host, use, kind, component.NewIDWithName(id.Type(), name), w.set.Config.SaveInterval, w.engine, w.log)
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,8 @@ func (w *Watch) Start(ctx context.Context, host component.Host, kind component.K
 }
 
 // tick lets the engine's clock go on with that on the wall, so that silence is seen when nobody
-// speaks. The wall's clock only tells how long it is since the latest batch: it may be set at will.
+// speaks. The wall's clock only tells how long it is since the latest batch: it may be set at will. In a dry run
+// it tells nothing, see ahead.
 func (w *Watch) tick() {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
@@ -154,14 +158,26 @@ func (w *Watch) tick() {
 func (w *Watch) idle(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.heard.IsZero() {
+	if !w.heard.IsZero() && !w.set.Config.DryRun {
 		if quiet := now.Sub(w.heard); quiet >= time.Second {
 			w.engine.Tick(w.atHeard + int64(quiet))
 		}
 	}
-	w.named.complain(now, w.log, false)
+	w.complain(now, false)
 	w.give(w.told(plog.NewLogs(), pcommon.NewResource()), w.send(context.Background()))
 }
+
+// ahead lets the clock of a dry run go on to just before the first time of a batch. Recorded data comes in no time at
+// all, and who waits afterwards has nobody go missing: only what lies between two batches is silence, as it was
+// when they were recorded.
+func (w *Watch) ahead(first int64) {
+	if w.set.Config.DryRun {
+		w.engine.Ahead(first - 1)
+	}
+}
+
+// maxOwed bounds what is kept of observations that are not taken.
+const maxOwed = 100_000
 
 // send is where observations go when no batch is in hand.
 func (w *Watch) send(ctx context.Context) func(plog.Logs) error {
@@ -263,7 +279,7 @@ func (w *Watch) Shutdown(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.give(plog.NewLogs(), w.send(ctx))
-	w.named.complain(time.Now(), w.log, w.set.Config.DryRun)
+	w.complain(time.Now(), w.set.Config.DryRun)
 	if w.set.Config.DryRun {
 		for i := range w.conf {
 			w.log.Warn(w.engine.Summary(i))
@@ -330,62 +346,6 @@ func (w *Watch) decide(c *choice, r *threshold.Rule, v threshold.Verdict) {
 
 // gone reports whether the point is dropped.
 func (c *choice) gone() bool { return c.asked && !c.yes }
-
-// unknown waits for the metrics and attributes that rules name, and says which have not come.
-type unknown struct {
-	since   time.Time
-	waiting map[string][]string // names of rules, by what they wait for
-	seen    map[string]string   // what came meanwhile, with its unit
-	said    bool
-	records int          // log records that were looked through
-	met     map[int]bool // rules whose metric has come
-	// conditions is true when a rule has one, so that points must be kept for it.
-	conditions bool
-}
-
-const (
-	patience  = 10 * time.Minute
-	maxSeen   = 2000
-	maxRecord = 1000
-	maxOwed   = 100_000
-)
-
-func newUnknown(rules []threshold.Rule) unknown {
-	u := unknown{waiting: map[string][]string{}, met: map[int]bool{}, seen: map[string]string{}}
-	for i := range rules {
-		u.conditions = u.conditions || rules[i].Where != ""
-		for _, name := range []string{rules[i].Subject(), rules[i].Partner()} {
-			if name != "" {
-				u.waiting[name] = append(u.waiting[name], rules[i].Name)
-			}
-		}
-	}
-	return u
-}
-
-// meet takes the name of something that came.
-func (u *unknown) meet(name, unit string) {
-	delete(u.waiting, name)
-	if _, ok := u.seen[name]; !ok && len(u.seen) < maxSeen {
-		u.seen[strings.Clone(name)] = strings.Clone(unit)
-	}
-}
-
-// complain says once what has not come in ten minutes of data, or by the end of a dry run.
-func (u *unknown) complain(now time.Time, log *zap.Logger, end bool) {
-	if u.said || len(u.waiting) == 0 || len(u.seen) == 0 || !end && (u.since.IsZero() || now.Sub(u.since) < patience) {
-		return
-	}
-	u.said = true
-	for _, name := range slices.Sorted(maps.Keys(u.waiting)) {
-		near := threshold.Near(name, slices.Collect(maps.Keys(u.seen)))
-		advice := "; nothing that came has a similar name"
-		if len(near) > 0 {
-			advice = "; similar: " + strings.Join(near, ", ")
-		}
-		log.Warn("A rule waits for "+name+", which has not come"+advice, zap.Strings("rules", u.waiting[name]))
-	}
-}
 
 // errUntold is what a component says whose rules ask for what its pipeline can't carry.
 var errUntold = errors.New("a pipeline of metrics carries no log records: use the connector threshold for do: [event]")

@@ -54,6 +54,11 @@ type made struct {
 
 func start(t testing.TB, signal Signal, do, text string) *made {
 	t.Helper()
+	return startOn(t, componenttest.NewNopHost(), signal, do, text)
+}
+
+func startOn(t testing.TB, host component.Host, signal Signal, do, text string) *made {
+	t.Helper()
 	cfg := read(t, text)
 	require.NoError(t, cfg.Check())
 	core, logs := observer.New(zap.InfoLevel)
@@ -64,7 +69,7 @@ func start(t testing.TB, signal Signal, do, text string) *made {
 		Send: func(_ context.Context, l plog.Logs) error { m.sent = append(m.sent, l); return nil }})
 	require.NoError(t, err)
 	m.Watch = w
-	require.NoError(t, w.Start(t.Context(), componenttest.NewNopHost(), component.KindProcessor, component.MustNewID("threshold")))
+	require.NoError(t, w.Start(t.Context(), host, component.KindProcessor, component.MustNewID("threshold")))
 	t.Cleanup(func() { require.NoError(t, w.Shutdown(context.Background())) })
 	return m
 }

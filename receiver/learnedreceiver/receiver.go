@@ -17,7 +17,7 @@ import (
 
 	"github.com/monban/monban/internal/baseline"
 	"github.com/monban/monban/internal/device"
-	"github.com/monban/monban/internal/oneword"
+	"github.com/monban/monban/internal/near"
 	"github.com/monban/monban/internal/oui"
 	"github.com/monban/monban/internal/run"
 	"github.com/monban/monban/internal/summary"
@@ -164,7 +164,7 @@ func (l *learned) selected(engine *baseline.Engine, inventory map[string]device.
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("nothing was learned of a device %q%s", l.cfg.Device, oneword.DidYouMean(l.cfg.Device, slices.DeleteFunc(names, func(s string) bool { return s == "" })))
+		return nil, fmt.Errorf("nothing was learned of a device %q%s", l.cfg.Device, near.DidYouMean(l.cfg.Device, slices.DeleteFunc(names, func(s string) bool { return s == "" })))
 	case 1:
 		found[0].Items = append([]baseline.Item{}, engine.Items(found[0].Device.ID)...)
 		return found, nil
@@ -196,7 +196,7 @@ func (l *learned) decide(ctx context.Context, saved, own storage.Client, engine 
 		for _, it := range d.Items {
 			keys = append(keys, it.Key)
 		}
-		return nil, fmt.Errorf("%s=%s: %w%s", what, key, err, oneword.DidYouMean(key, append(keys, all)))
+		return nil, fmt.Errorf("%s=%s: %w%s", what, key, err, near.DidYouMean(key, append(keys, all)))
 	}
 	data, err := engine.Snapshot()
 	if err != nil {
