@@ -18,7 +18,7 @@ var leaves = []string{"event", "form"}
 
 // bridges are the internal packages that may know the Collector: what several components need of
 // it, so that the pure ones need not.
-var bridges = []string{"flatjson", "kafkaconfig", "keep", "logrecord", "oneword", "run", "shard", "watch"}
+var bridges = []string{"flatjson", "kafkaconfig", "keep", "link", "logrecord", "oneword", "run", "shard", "watch"}
 
 // TestArrows holds the shape of the tree: the arrows between our packages never turn back, the
 // components never meet, and what we know about networks does not know the Collector.

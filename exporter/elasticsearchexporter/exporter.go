@@ -17,6 +17,7 @@ import (
 
 	"github.com/monban/monban/exporter/elasticsearchexporter/internal/metadata"
 	"github.com/monban/monban/internal/elastic"
+	"github.com/monban/monban/internal/link"
 	"github.com/monban/monban/internal/seldom"
 )
 
@@ -39,6 +40,7 @@ type elasticExporter struct {
 	mu     sync.Mutex
 	free   []*batch
 	faults seldom.Faults
+	link   link.Link
 }
 
 func newExporter(cfg *Config, set exporter.Settings) (*elasticExporter, error) {
@@ -64,6 +66,7 @@ func (e *elasticExporter) start(ctx context.Context, host component.Host) error 
 	if r := e.cfg.RetryConfig; !r.Enabled || r.MaxElapsedTime > 0 {
 		e.logger.Warn("Records are given up when the server is away for long: retry_on_failure is off or has a max_elapsed_time")
 	}
+	e.link.Begin(host)
 	return nil
 }
 
@@ -81,6 +84,7 @@ var shutdownGrace = 10 * time.Second
 // is on its way after a silence. What is in memory would be lost by that, so there the silence is as
 // long as `timeout`, if that is longer.
 func (e *elasticExporter) drain(ctx context.Context, end func(context.Context) error) error {
+	e.link.End()
 	grace := shutdownGrace
 	if q := e.cfg.QueueConfig; !q.HasValue() || q.Get().StorageID == nil {
 		grace = max(grace, e.cfg.ClientConfig.Timeout)
@@ -387,8 +391,9 @@ func keep(md pmetric.Metrics, later map[int]bool) {
 // outage is the kind of fault that holds up everything.
 const outage = "outage"
 
-// trouble logs what is wrong, once a minute, and gives it back with the time to wait.
+// trouble logs what is wrong, once a minute, makes it the exporter's health, and gives it back with the time to wait.
 func (e *elasticExporter) trouble(err error) error {
+	e.link.Down("", err)
 	if e.faults.Due(outage) {
 		e.logger.Warn("Nothing can be sent for the time being; it is kept and tried again", zap.Error(err))
 	}
@@ -402,6 +407,7 @@ func (e *elasticExporter) trouble(err error) error {
 // well counts what was sent and tells when a fault is over.
 func (e *elasticExporter) well(ctx context.Context, b *batch) error {
 	e.count(ctx, b)
+	e.link.Up("")
 	if e.faults.Over(outage) {
 		e.logger.Warn("Sending works again")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/monban/monban/exporter/elasticsearchexporter/internal/metadata"
 	"github.com/monban/monban/internal/elastic"
+	"github.com/monban/monban/internal/link"
 )
 
 // NewFactory makes the factory of the exporter.
@@ -62,6 +63,7 @@ func options(e *elasticExporter) []exporterhelper.Option {
 }
 
 func createLogs(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {
+	set = logging(set, config)
 	e, err := newExporter(config.(*Config), set)
 	if err != nil {
 		return nil, err
@@ -70,7 +72,16 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 	return &gracefulLogs{inner, e, streamNames(e.mode, e.cfg.Namespace)}, err
 }
 
+// logging gives the queue a logger that knows what is kept at the end.
+func logging(set exporter.Settings, config component.Config) exporter.Settings {
+	if q := config.(*Config).QueueConfig; q.HasValue() && q.Get().StorageID != nil {
+		set.Logger = link.Kept(set.Logger)
+	}
+	return set
+}
+
 func createMetrics(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Metrics, error) {
+	set = logging(set, config)
 	e, err := newExporter(config.(*Config), set)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/monban/monban/exporter/kafkaeventsexporter/internal/metadata"
 	"github.com/monban/monban/internal/kafka"
+	"github.com/monban/monban/internal/link"
 	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/internal/shard"
 )
@@ -44,6 +46,9 @@ type kafkaEvents struct {
 	cancel context.CancelCauseFunc
 
 	faults seldom.Faults
+	link   link.Link
+	apart  sync.Once             // that records leave their transaction is said
+	last   atomic.Pointer[error] // fault of a connection since something was sent
 }
 
 func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafkaEvents, error) {
@@ -57,7 +62,7 @@ func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafk
 	return e, nil
 }
 
-func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
+func (e *kafkaEvents) start(ctx context.Context, host component.Host) error {
 	cfg, err := e.cfg.Client(ctx, e.cfg.CreateTopics)
 	if err != nil {
 		return err
@@ -66,7 +71,10 @@ func (e *kafkaEvents) start(ctx context.Context, _ component.Host) error {
 	cfg.TransactionalID, cfg.MarkTopic = e.cfg.TransactionalID, e.cfg.TopicPrefix+"marks"
 	e.producer, err = kafka.NewProducer(cfg, e.topics.all, func(kind, what string, err error) {
 		e.say(kind, what, zap.Error(err))
+		err = fmt.Errorf("%s: %w", what, err)
+		e.last.Store(&err)
 	})
+	e.link.Begin(host)
 	return err
 }
 
@@ -77,9 +85,40 @@ func (e *kafkaEvents) say(kind, what string, fields ...zap.Field) {
 	}
 }
 
-// consume sends the records of ld, and returns when the cluster has them. It does so for as long as
-// it takes, or until the exporter is shut down.
+// silence is how long a call may wait for the cluster before that counts as a fault. A cluster that
+// has lost one broker of several is slower than that only while it chooses new leaders.
+const silence = 5 * time.Second
+
+var errSilence = errors.New("the cluster has not taken anything for " + silence.String())
+
+// consume is [kafkaEvents.send], and tells how the exporter fares. Send itself waits for a cluster that is
+// away, so that no answer is a fault as well.
 func (e *kafkaEvents) consume(ctx context.Context, ld plog.Logs) error {
+	told := make(chan struct{})
+	waiting := time.AfterFunc(silence, func() {
+		defer close(told)
+		err := errSilence
+		if last := e.last.Load(); last != nil {
+			err = *last
+		}
+		e.link.Down("", err)
+	})
+	err := e.send(ctx, ld)
+	if !waiting.Stop() {
+		<-told // or it would be the last word
+	}
+	if err == nil {
+		e.last.Store(nil)
+		e.link.Up("")
+	} else if !consumererror.IsPermanent(err) {
+		e.link.Down("", err)
+	}
+	return err
+}
+
+// send sends the records of ld, and returns when the cluster has them. It does so for as long as
+// it takes, or until the exporter is shut down.
+func (e *kafkaEvents) send(ctx context.Context, ld plog.Logs) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(e.ctx, func() { cancel(errShutdown) })()
@@ -187,6 +226,12 @@ type counting struct {
 
 // ConsumeLogs puts ld into the queue. When that is full the records are given up, by kind.
 func (c *counting) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	if _, ok := kafka.Within(ctx); ok {
+		c.e.apart.Do(func() {
+			c.e.logger.Warn("Records come from partitions that are judged in transactions, and are written outside of these: whenever a partition goes back to its last checkpoint, " +
+				"those since are written again. Name the extension that the kafka_events receiver has as its `state` under `transaction` here, unless this is for another cluster")
+		})
+	}
 	kinds := map[string]int{}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
@@ -208,6 +253,7 @@ func (c *counting) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 // Shutdown waits for what is on its way, but not for a cluster that is not there: what the queue
 // on disk has is sent after the next start.
 func (c *counting) Shutdown(ctx context.Context) error {
+	c.e.link.End()
 	t := time.AfterFunc(c.e.cfg.ShutdownGrace, func() { c.e.cancel(errShutdown) })
 	defer t.Stop()
 	return c.Logs.Shutdown(ctx)

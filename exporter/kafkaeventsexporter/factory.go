@@ -12,6 +12,7 @@ import (
 
 	"github.com/monban/monban/exporter/kafkaeventsexporter/internal/metadata"
 	"github.com/monban/monban/internal/kafkaconfig"
+	"github.com/monban/monban/internal/link"
 )
 
 // NewFactory makes the factory of the exporter.
@@ -49,6 +50,9 @@ func createDefaultConfig() component.Config {
 
 func createLogs(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {
 	cfg := config.(*Config)
+	if q := cfg.QueueConfig; q.HasValue() && q.Get().StorageID != nil {
+		set.Logger = link.Kept(set.Logger)
+	}
 	e, err := newExporter(ctx, cfg, set)
 	if err != nil {
 		return nil, err

@@ -48,6 +48,9 @@ type Work struct {
 	Forget func(shard string)
 	// Trouble is told of faults that are waited out, and of what can't be mended, each of a kind.
 	Trouble func(kind, what string, err error)
+	// Fares is told how the group fares, as "", and each partition: what holds it up, nil when nothing does or
+	// the partition is no longer ours. It is told often; it may be nil.
+	Fares func(what string, err error)
 	// Done is told of each checkpoint: what it covers, its size and how long it took.
 	Done func(Checkpoint)
 }
@@ -100,6 +103,9 @@ func (p place) String() string { return fmt.Sprintf("%s/%d", p.topic, p.partitio
 func NewGroup(cfg GroupConfig, work Work) (*Group, error) {
 	if _, err := cfg.options(); err != nil {
 		return nil, err
+	}
+	if work.Fares == nil {
+		work.Fares = func(string, error) {}
 	}
 	g := &Group{cfg: cfg, work: work, running: map[place]*task{}, covered: map[place]int64{}, ids: map[string]string{}, asking: make(chan struct{}, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -225,7 +231,7 @@ const patience = 30 * time.Second
 // watch tells of faults of the group, and the group of what is covered, and looks whether topics are still the same.
 func (g *Group) watch() {
 	for g.ctx.Err() == nil {
-		g.look()
+		fault := g.look()
 		ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
 		fetches := g.client.PollFetches(ctx)
 		cancel()
@@ -234,21 +240,24 @@ func (g *Group) watch() {
 		}
 		fetches.EachError(func(topic string, _ int32, err error) {
 			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-				g.work.Trouble("group", "the consumer group "+g.cfg.Group, explain(cmp.Or(topic, g.cfg.Topics[0]), err))
+				err = explain(cmp.Or(topic, g.cfg.Topics[0]), err)
+				g.work.Trouble("group", "the consumer group "+g.cfg.Group, err)
+				fault = fmt.Errorf("the consumer group %s: %w", g.cfg.Group, err)
 			}
 		})
+		g.work.Fares("", fault)
 		g.tell()
 	}
 }
 
 // look asks whether the topics that are read are still those that were there: the client goes on with one that was
 // deleted, and with another of its name.
-func (g *Group) look() {
+func (g *Group) look() error {
 	ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
 	defer cancel()
 	there, err := kadm.NewClient(g.client).ListTopics(ctx, g.cfg.Topics...)
-	if err != nil {
-		return // of that others tell
+	if err != nil { // for the log others tell of that
+		return fmt.Errorf("asking the cluster for topics: %w", explain(g.cfg.Topics[0], err))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -259,6 +268,7 @@ func (g *Group) look() {
 		}
 		delete(g.ids, t.Topic) // sessions that know the old one end
 	}
+	return nil
 }
 
 // tell commits what is covered, for those who watch the lag of the group. Nobody goes on from there.

@@ -49,6 +49,7 @@ type task struct {
 	shards  map[string]bool // whether one changed since the last checkpoint
 	full    bool            // a shard was refused, which was said
 	keyless bool            // a message without a key came, which was said
+	since   time.Time       // when it was taken
 	sick    time.Time       // since when there are only faults; zero for well
 	orphans []piece         // to be forgotten
 	writes  writes
@@ -92,6 +93,7 @@ func newTask(g *Group, at place) *task {
 // last checkpoint.
 func (t *task) run() {
 	defer close(t.ended)
+	defer t.g.work.Fares(t.at.String(), nil)
 	defer t.end()
 	defer t.cancel()
 	for attempt := 0; ; attempt++ {
@@ -114,6 +116,7 @@ func (t *task) run() {
 			pause = backoff(0)
 		}
 		if !soon(err) {
+			t.g.work.Fares(t.at.String(), fmt.Errorf("partition %s goes back to its last checkpoint: %w", t.at, err))
 			t.g.work.Trouble("back "+t.at.String(), fmt.Sprintf("partition %s goes back to its last checkpoint", t.at), err)
 		}
 		select {
@@ -142,7 +145,8 @@ func (t *task) session() (err error) {
 		cancel() // a broker that hangs must not hold up the end
 		t.client.Close()
 	}()
-	due := time.Now().Add(t.g.cfg.Interval)
+	t.since = time.Now()
+	due := t.since.Add(t.g.cfg.Interval)
 	for {
 		ending := t.ending.Err() != nil
 		if ending || !time.Now().Before(due) {
@@ -340,6 +344,9 @@ func (t *task) some(ctx context.Context, due time.Time) error {
 		return passing
 	}
 	records := fetches.Records()
+	if len(records) == 0 && passing == nil && !t.begun && time.Since(t.since) > sick {
+		t.g.work.Fares(t.at.String(), nil) // all was judged: what sent it back would have come again by now
+	}
 	if len(records) > 0 && !t.begun {
 		if err := t.client.BeginTransaction(); err != nil {
 			return fenced(explain(t.at.topic, err))
@@ -436,6 +443,7 @@ func (t *task) checkpoint(ctx context.Context) error {
 		t.g.covered[t.at] = t.next
 	}
 	t.g.mu.Unlock()
+	t.g.work.Fares(t.at.String(), nil)
 	done.Took = time.Since(began)
 	t.g.work.Done(done)
 	return nil

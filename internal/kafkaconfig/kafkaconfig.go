@@ -88,6 +88,9 @@ func (c *Config) Validate() error {
 		if c.SASL.Username == "" {
 			add("sasl::username must be set with sasl::mechanism")
 		}
+		if c.SASL.Password == "" {
+			add("sasl::password must be set with sasl::mechanism; if it comes from the environment, the variable is empty or not there")
+		}
 	default:
 		add("sasl::mechanism must be %s, %s or %s, not %q", kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512, c.SASL.Mechanism)
 	}

@@ -104,7 +104,18 @@ var (
 		"nothing that lets records wait (batch, groupbytrace, a queue), and no other receiver may feed it; else use another storage")
 	// ErrStorage is returned for records of a shard where states are kept otherwise.
 	ErrStorage = errors.New("records came from partitions whose state moves with them, so `storage` must be the extension that the kafka_events receiver names as its `state`")
+	// ErrAlone is returned for records of a shard by components that have no engine for each.
+	ErrAlone = errors.New("records came from partitions whose state moves with them, but this component has one state for all, which stays: " +
+		"have it in the pipeline of the edge, before Kafka, or read what gateways write with another receiver (kafka) in a process of its own")
 )
+
+// Alone is for components whose state does not move: it refuses the records of a shard.
+func Alone(ctx context.Context) error {
+	if Of(ctx) != "" {
+		return ErrAlone
+	}
+	return nil
+}
 
 // Of gives the engine for the records of a context.
 func (e *Engines[E]) Of(ctx context.Context) (E, error) {

@@ -94,3 +94,12 @@ func TestShards(t *testing.T) {
 	}
 	e.Each(func(*word) { h.Forget("b") }) // it must not be locked
 }
+
+func TestAlone(t *testing.T) {
+	if err := Alone(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := Alone(In(t.Context(), "a")); !errors.Is(err, ErrAlone) {
+		t.Errorf("records of a shard were taken: %v", err)
+	}
+}

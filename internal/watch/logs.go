@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/monban/monban/internal/shard"
 	"github.com/monban/monban/internal/threshold"
 )
 
@@ -24,6 +25,9 @@ type record struct {
 // Logs judges a batch. Unless it is a dry run it marks records and drops what rules do not let
 // pass. With forward the batch goes there, and what is told behind it; without, what is told goes to give.
 func (w *Watch) Logs(ctx context.Context, ld plog.Logs, give func(plog.Logs) error, forward func(plog.Logs) error) error {
+	if err := shard.Alone(ctx); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	had := ld.ResourceLogs().Len() > 0

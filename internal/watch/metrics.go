@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.uber.org/zap"
 
+	"github.com/monban/monban/internal/shard"
 	"github.com/monban/monban/internal/threshold"
 )
 
@@ -27,6 +28,9 @@ type point struct {
 // Metrics judges a batch. Unless it is a dry run it marks points and drops what rules do not
 // let pass. What is told goes to give, and the batch to forward when anything of it is left; either may be nil.
 func (w *Watch) Metrics(ctx context.Context, md pmetric.Metrics, give func(plog.Logs) error, forward func(pmetric.Metrics) error) error {
+	if err := shard.Alone(ctx); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	had := md.ResourceMetrics().Len() > 0

@@ -20,6 +20,7 @@ import (
 
 	"github.com/monban/monban/internal/flatjson"
 	"github.com/monban/monban/internal/kafka"
+	"github.com/monban/monban/internal/link"
 	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/internal/shard"
 	"github.com/monban/monban/receiver/kafkaeventsreceiver/internal/metadata"
@@ -37,6 +38,7 @@ type kafkaEvents struct {
 	decoder *flatjson.Decoder
 
 	faults seldom.Faults
+	link   link.Link
 }
 
 func newReceiver(cfg *Config, set receiver.Settings, next consumer.Logs) (*kafkaEvents, error) {
@@ -78,17 +80,19 @@ func (r *kafkaEvents) Start(ctx context.Context, host component.Host) error {
 		Forget: settings.Forget,
 	}, kafka.Work{
 		Judge: r.judge, States: states.Checkpoint, Resume: states.Resume, Forget: states.Forget,
-		Trouble: r.trouble, Done: r.done,
+		Trouble: r.trouble, Fares: r.fares, Done: r.done,
 	})
 	if err != nil {
 		return err
 	}
+	r.link.Begin(host)
 	r.group.Store(group)
 	return group.Start()
 }
 
 // Shutdown writes a last checkpoint of each partition and leaves the group.
 func (r *kafkaEvents) Shutdown(ctx context.Context) error {
+	r.link.End()
 	if g := r.group.Load(); g != nil {
 		ctx, cancel := context.WithTimeout(ctx, r.cfg.ShutdownGrace)
 		defer cancel()
@@ -169,6 +173,15 @@ func (r *kafkaEvents) trouble(kind, what string, err error) {
 	}
 	r.tel.KafkaEventsTroubles.Add(context.Background(), 1)
 	r.say(kind, what, zap.Error(err))
+}
+
+// fares makes what holds up the group or a partition the receiver's health.
+func (r *kafkaEvents) fares(what string, err error) {
+	if err == nil {
+		r.link.Up(what)
+	} else {
+		r.link.Down(what, err)
+	}
 }
 
 func (r *kafkaEvents) done(c kafka.Checkpoint) {
