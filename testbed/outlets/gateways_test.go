@@ -175,7 +175,12 @@ func TestGatewayMisused(t *testing.T) {
 		"another storage":        {`{extensions: {state_storage: {directory: "${env:MONBAN_STATE}/s"}}, processors: {baseline: {storage: state_storage}}, service: {extensions: [kafka_state, state_storage]}}`, "must be the extension that the kafka_events receiver names"},
 		"a queue on kafka_state": {`{exporters: {otlp_http: {endpoint: "http://127.0.0.1:1", sending_queue: {storage: kafka_state}}}, service: {pipelines: {logs/reports: {exporters: [otlp_http]}}}}`, "give otlp_http another storage"},
 		"two receivers":          {`{receivers: {kafka_events/2: {topics: [x], group_id: y, state: kafka_state}}, service: {pipelines: {logs/watch: {receivers: [kafka_events, kafka_events/2]}}}}`, "two receivers name the same"},
-		"not listed":             {`{service: {extensions: []}}`, "no kafka_state extension"},
+		"no transaction":         {`{exporters: {kafka_events: {transaction: null, brokers: ["${env:KAFKA_BROKERS}"]}}}`, "are written outside of these"},
+		"threshold processor": {`{processors: {threshold: {rules: [{name: r, event: network.flow, attribute: flow.io.bytes, above: 1}]}},
+service: {pipelines: {logs/watch: {processors: [threshold, baseline]}}}}`, "this component has one state for all"},
+		"threshold connector": {`{connectors: {threshold: {rules: [{name: r, event: network.flow, attribute: flow.io.bytes, above: 1}]}},
+service: {pipelines: {logs/watch: {exporters: [threat, kafka_events, threshold]}, logs/alarms: {receivers: [threshold], exporters: [kafka_events]}}}}`, "this component has one state for all"},
+		"not listed": {`{service: {extensions: []}}`, "no kafka_state extension"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := gateway(t, k, "misused.edge", "mis."+strings.ReplaceAll(name, " ", "-"), "yaml:"+c.override)

@@ -161,6 +161,10 @@ func TestEndsWithoutBroker(t *testing.T) {
 	if t.Logf("ended in %v", took.Round(time.Millisecond)); took > 40*time.Second {
 		t.Errorf("it took %v to end", took)
 	}
+	waitForLog(t, m, "stays in the queue on disk")
+	if b, _ := os.ReadFile(m.log()); strings.Contains(string(b), "Dropping data") {
+		t.Error("it says that it drops what is safe on disk")
+	}
 	m.launch()
 	once(t, compare(t, k, 2*time.Minute, topicsOf("ends"), f))
 }
@@ -348,10 +352,8 @@ func TestWrongPassword(t *testing.T) {
 	for _, e := range []string{"flows", "events", "reports"} {
 		sasl = append(sasl, "kafka_events/"+e+`: {sasl: {mechanism: PLAIN, username: monban, password: "${env:KAFKA_PASSWORD}"}}`)
 	}
+	t.Setenv("KAFKA_PASSWORD", "wrong")
 	m := shipped(t, k, "password", "yaml:{exporters: {"+strings.Join(sasl, ", ")+"}}")
-	m.env = append(m.env, "KAFKA_PASSWORD=wrong")
-	m.kill()
-	m.launch()
 	f := newFeed(m)
 	for range 20 {
 		f.once()
@@ -391,7 +393,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("no small disk can be made here: %v", err)
 	}
 	t.Cleanup(func() { unmount(disk) })
-	m := shipped(t, k, "full", `yaml:{extensions: {file_storage: {directory: `+disk+`/queue}}}`)
+	m := shipped(t, k, "full", `yaml:{extensions: {state_storage: {directory: `+disk+`/state}}}`)
 	must(t, k.Brokers[0].Kill())
 	f := newFeed(m, "network.flow")
 	f.pad = 2000

@@ -3,11 +3,13 @@
 package search
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/monban/monban/testbed"
 	"github.com/monban/monban/testbed/servers"
 )
 
@@ -48,19 +50,34 @@ func TestFaults(t *testing.T) {
 
 // killedServer kills the server while records come in, and starts it again.
 func killedServer(t *testing.T, s *servers.Search, ns string) {
-	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage"}), newFeed()
+	port, err := servers.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := fmt.Sprintf("127.0.0.1:%d", port)
+	p, f := start(t, options{url: s.URL, namespace: ns, storage: "state_storage", manifest: manifest}), newFeed()
 	f.send(p, 1000)
+	testbed.WaitUnwell(t, manifest)
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	f.send(p, 2000)
 	p.says("Nothing can be sent for the time being")
+	testbed.WaitUnwell(t, manifest, "exporter:elasticsearch=recoverable_error")
+	p.stop()
+	p.says("stays in the queue on disk")
+	if strings.Contains(p.said(), "Dropping data") {
+		t.Error("it says that it drops what is safe on disk")
+	}
+	p.launch()
+	testbed.WaitUnwell(t, manifest, "exporter:elasticsearch=recoverable_error")
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f.send(p, 1000)
 	f.arrived(t, s, ns)
 	p.says("Sending works again")
+	testbed.WaitUnwell(t, manifest)
 }
 
 // pausedServer stops the server's process without ending it, so that connections stay open and

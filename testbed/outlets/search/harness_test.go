@@ -99,6 +99,7 @@ type options struct {
 	storage   string // state_storage, file_storage, or "" for a queue in memory
 	state     string // directory; made if ""
 	queue     string // more options of sending_queue, likewise
+	manifest  string // address of a manifest, or "" for none
 }
 
 // configure makes a configuration that takes OTLP and sends to the server.
@@ -116,8 +117,14 @@ func configure(t testing.TB, o options) (config, otlp string) {
 		storage = "storage: " + o.storage + ", "
 		extensions = o.storage
 	}
+	manifest := ""
+	if o.manifest != "" {
+		manifest = "manifest: {endpoint: '" + o.manifest + "'}"
+		extensions = strings.TrimPrefix(extensions+", manifest", ", ")
+	}
 	config = `
 extensions:
+  ` + manifest + `
   state_storage: {directory: ` + filepath.Join(o.state, "state") + `}
   file_storage: {directory: ` + filepath.Join(o.state, "files") + `, create_directory: true}
 receivers:
