@@ -96,7 +96,7 @@ func (*Extension) Shutdown(context.Context) error { return nil }
 
 // GetClient refuses.
 func (*Extension) GetClient(_ context.Context, _ component.Kind, id component.ID, _ string) (storage.Client, error) {
-	return nil, fmt.Errorf("kafka_state keeps what is learned of a partition, and nothing else: give %s another storage, as state_storage or file_storage", id)
+	return nil, fmt.Errorf("kafka_state keeps what is learned of a partition, and nothing else: give %s another storage, as state_storage", id)
 }
 
 // Hold implements [shard.Registry].

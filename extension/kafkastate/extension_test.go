@@ -124,7 +124,7 @@ func TestForgetsWhatIsUnreadable(t *testing.T) {
 
 func TestNoPlainStorage(t *testing.T) {
 	e, _ := made(t, nil)
-	if _, err := e.GetClient(t.Context(), component.KindExporter, component.MustNewID("otlp"), ""); err == nil || !strings.Contains(err.Error(), "file_storage") {
+	if _, err := e.GetClient(t.Context(), component.KindExporter, component.MustNewID("otlp"), ""); err == nil || !strings.Contains(err.Error(), "state_storage") {
 		t.Errorf("a queue has got a storage: %v", err)
 	}
 	var _ shard.Registry = e
