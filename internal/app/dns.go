@@ -194,9 +194,8 @@ func (i *Inspector) dnsMessage(h *packet.Header, msg []byte, iface string, t *fl
 	off += 4
 	if !isAnswer {
 		if slot >= 0 {
-			n := t.Notes(slot)
-			n.Service = "dns"
-			n.Question(i.bounded(sc.name))
+			t.NoteService(slot, "dns")
+			t.NoteQuestion(slot, i.bounded(sc.name))
 		}
 		return
 	}

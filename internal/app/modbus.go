@@ -126,12 +126,8 @@ func modbusName(code byte, sub uint16) string {
 	return "function_" + strconv.Itoa(int(code))
 }
 
-// note puts a command on its flow. One that the flow never had is worth a
-// record soon.
+// note puts a command on its flow.
 func (i *Inspector) note(t *flow.Table, slot int32, service, command string) {
-	n := t.Notes(slot)
-	n.Service = service
-	if n.Command(command) {
-		t.Hurry(slot)
-	}
+	t.NoteService(slot, service)
+	t.NoteCommand(slot, command)
 }

@@ -144,9 +144,7 @@ func (t *Table) write(e *entry, slot int32, reason EndReason) {
 			r.IntervalCV = math.Sqrt(float64(e.m2)/float64(e.messages-1)) / float64(e.mean)
 		}
 	}
-	if e.noted {
-		t.notes[slot].take(r)
-	}
+	t.notes.take(e, slot, r)
 	e.part++
 	e.fragments, e.overlaps, e.icmpErrors, e.errorType, e.errorCode = 0, 0, 0, 0, 0
 	for i := range e.side {

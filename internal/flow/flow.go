@@ -1,7 +1,8 @@
 // Package flow meters packets into bidirectional flows. It promises that every
 // packet given to the [Table] is counted in exactly one record, that memory is
 // bounded by the table's capacity, and that nothing is allocated per packet. It
-// gives up payload: what a conversation says is noted by others through [Notes].
+// gives up payload: what a conversation says is noted by others, through
+// [Table.NoteQuestion] and the like, within a budget in bytes.
 //
 // Time is the packets' own. The table's clock never runs backwards for a single
 // stray packet; when a source's clock really jumps back, all flows are ended
@@ -71,8 +72,10 @@ type Stats struct {
 	Flooded uint64 // packets in floods
 	Resets  uint64 // times the source's clock jumped back
 	Live    int    // now
+	Noted   int    // bytes that notes take now
 	Tunnels int    // that flows came in, told apart
 	Unnamed uint64 // flows whose records leave their tunnel out, because there were too many
+	Unnoted uint64 // DNS names and OT commands that no record tells, because notes had no more room
 
 	Fragments  FragmentStats
 	ICMPErrors uint64 // ICMP errors that speak of a flow in the table, or of one that is not

@@ -588,9 +588,9 @@ func fuzzTable(f *testing.F, floods bool) {
 			case 0:
 				table.Hurry(slot)
 			case 1:
-				if table.Notes(slot).Command(string(b[4:6])) {
-					table.Hurry(slot)
-				}
+				table.NoteService(slot, string(b[4:5]))
+				table.NoteCommand(slot, string(b[4:6]))
+				table.NoteQuestion(slot, string(b[5:8]))
 			case 2:
 				table.Tick(now + int64(b[2])*1e8)
 			case 3:
@@ -607,7 +607,7 @@ func fuzzTable(f *testing.F, floods bool) {
 				t.Errorf("flood %x never ends", id)
 			}
 		}
-		if s := table.Stats(); told+rolled != added || s.Flooded != rolled || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes) != 0 || s.ICMPErrors-s.ICMPLost != errors {
+		if s := table.Stats(); told+rolled != added || s.Flooded != rolled || bytes != length || s.Packets != added || s.Live != 0 || len(table.notes.of) != 0 || s.Noted != 0 || s.ICMPErrors-s.ICMPLost != errors {
 			t.Errorf("%d packets of %d bytes added, %d of %d in records, stats %+v", added, length, told, bytes, s)
 		}
 	})

@@ -77,8 +77,9 @@ type entry struct {
 	icmpErrors  uint16 // ICMP errors that speak of the flow, since the last record
 	errorType   uint8  // of the last of them
 	errorCode   uint8
+	service     uint8 // index in notebook.services
 
-	_ [8]byte // to four cache lines
+	_ [7]byte // to four cache lines
 }
 
 const (
@@ -112,7 +113,7 @@ type Table struct {
 	floods   floods
 	births   queue // the latest flows
 	shown    [maxShown]shown
-	notes    map[int32]*Notes
+	notes    notebook
 	tunnels  tunnels
 	names    []string   // interface names
 	frags    *fragments // nil until one comes
@@ -141,7 +142,7 @@ func NewTable(cfg Config, emit func(*Record)) *Table {
 		cfg: cfg, emit: emit,
 		idle: uint32(cfg.IdleTimeout.Seconds()), tcpIdle: uint32(cfg.TCPIdleTimeout.Seconds()),
 		interval: uint32(cfg.ReportInterval.Seconds()), first: uint32(cfg.FirstReport.Seconds()),
-		stacks: []string{""}, stackIdx: map[string]uint16{}, notes: map[int32]*Notes{},
+		stacks: []string{""}, stackIdx: map[string]uint16{}, notes: newNotebook(),
 	}
 	var b [24]byte
 	t.births, t.second = newQueue(1<<12), unknown
@@ -166,6 +167,7 @@ func (t *Table) Stats() Stats {
 	s.Live = int(t.used) - len(t.free)
 	s.Tunnels, s.Unnamed = max(len(t.tunnels.list)-1, 0), t.tunnels.unnamed
 	s.Flows -= t.adopted
+	s.Unnoted, s.Noted = t.notes.left, t.notes.bytes
 	return s
 }
 
@@ -224,17 +226,6 @@ func (t *Table) endAll() {
 			t.endFlood(r)
 		}
 	}
-}
-
-// Notes gives the notes of the flow in slot, made on first use.
-func (t *Table) Notes(slot int32) *Notes {
-	n := t.notes[slot]
-	if n == nil {
-		n = &Notes{}
-		t.notes[slot] = n
-		t.at(slot).noted = true
-	}
-	return n
 }
 
 // Hurry brings the next record of the flow in slot forward to within a second.
@@ -554,9 +545,7 @@ func (t *Table) end(slot int32, reason EndReason) {
 	}
 	t.unlink(e)
 	t.unplace(slot, e.hash)
-	if e.noted {
-		delete(t.notes, slot)
-	}
+	t.notes.drop(e, slot)
 	e.live, e.key.dead = false, 1
 	t.free = append(t.free, slot)
 }

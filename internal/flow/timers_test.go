@@ -190,10 +190,8 @@ func TestNotesAndHurry(t *testing.T) {
 	read := func(command string) {
 		slot := table.Add(tcp(now, client, server, packet.ACK, 1, 12), 0)
 		table.Add(tcp(now, server, client, packet.ACK, 1, 11), 0)
-		if n := table.Notes(slot); n.Command(command) {
-			table.Hurry(slot)
-		}
-		table.Notes(slot).Service = "modbus"
+		table.NoteService(slot, "modbus")
+		table.NoteCommand(slot, command)
 	}
 	for range 200 {
 		now += sec / 10
@@ -222,7 +220,7 @@ func TestNotesAndHurry(t *testing.T) {
 	if counts["1/3"] != 215 || counts["1/6"] != 1 {
 		t.Errorf("counts %v", counts)
 	}
-	if len(table.notes) != 0 {
+	if len(table.notes.of) != 0 || table.Stats().Noted != 0 {
 		t.Error("notes are left behind")
 	}
 }
@@ -230,20 +228,6 @@ func TestNotesAndHurry(t *testing.T) {
 func TestEntryIsFourCacheLines(t *testing.T) {
 	if n := unsafe.Sizeof(entry{}); n != 256 {
 		t.Errorf("%d bytes", n)
-	}
-}
-
-func TestNotesAreBounded(t *testing.T) {
-	var n Notes
-	for i := range 10_000 {
-		n.Command(fmt.Sprint(i))
-		n.Question(fmt.Sprint(i))
-		if i%50 == 0 {
-			n.take(&Record{})
-		}
-	}
-	if len(n.Commands) > maxCommands || len(n.Questions) > maxQuestions || len(n.known) > 4*maxCommands {
-		t.Errorf("%d commands, %d questions, %d known", len(n.Commands), len(n.Questions), len(n.known))
 	}
 }
 

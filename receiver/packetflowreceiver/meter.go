@@ -150,6 +150,9 @@ func (m *meter) capture(now time.Time, final bool) {
 	if n := t.flow.Resets; n > 0 {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("time jumped back %s: all flows were ended there", times(n)))
 	}
+	if n := t.flow.Unnoted; n > 0 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("too many DNS names and OT commands at once: flow records leave out %d", n))
+	}
 	for _, why := range packet.Reasons() {
 		if n := t.refused[why]; n > 0 {
 			c.Refused += n

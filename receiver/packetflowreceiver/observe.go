@@ -35,6 +35,7 @@ func (r *flowReceiver) observe() error {
 		{tel.RegisterPacketflowTunnelsOpenedCallback, func(t *totals) uint64 { return t.tunnels.Opened }},
 		{tel.RegisterPacketflowTunnelsClosedCallback, func(t *totals) uint64 { return t.tunnels.Closed }},
 		{tel.RegisterPacketflowTunnelsUnnamedCallback, func(t *totals) uint64 { return t.flow.Unnamed }},
+		{tel.RegisterPacketflowUnnotedCallback, func(t *totals) uint64 { return t.flow.Unnoted }},
 	} {
 		if err := m.register(func(_ context.Context, o metric.Int64Observer) error {
 			t := r.meter.totals()

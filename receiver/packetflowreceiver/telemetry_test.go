@@ -47,6 +47,7 @@ func TestMetrics(t *testing.T) {
 	metadatatest.AssertEqualPacketflowTunnelsOpened(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowTunnelsClosed(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowTunnelsUnnamed(t, tel, points(0), same)
+	metadatatest.AssertEqualPacketflowUnnoted(t, tel, points(0), same)
 	metadatatest.AssertEqualPacketflowDropped(t, tel, []metricdata.DataPoint[int64]{
 		{Attributes: attribute.NewSet(id, attribute.String("interface", "testdata/short.pcap:short.pcap"))}}, same)
 	var refused []metricdata.DataPoint[int64]

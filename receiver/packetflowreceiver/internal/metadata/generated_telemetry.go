@@ -46,6 +46,7 @@ type TelemetryBuilder struct {
 	PacketflowTunnelsClosed    metric.Int64ObservableCounter
 	PacketflowTunnelsOpened    metric.Int64ObservableCounter
 	PacketflowTunnelsUnnamed   metric.Int64ObservableCounter
+	PacketflowUnnoted          metric.Int64ObservableCounter
 	PacketflowUnwanted         metric.Int64ObservableCounter
 }
 
@@ -330,6 +331,21 @@ func (builder *TelemetryBuilder) RegisterPacketflowTunnelsUnnamedCallback(cb met
 	return nil
 }
 
+// RegisterPacketflowUnnotedCallback sets callback for observable PacketflowUnnoted metric.
+func (builder *TelemetryBuilder) RegisterPacketflowUnnotedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.PacketflowUnnoted, obs: o})
+		return nil
+	}, builder.PacketflowUnnoted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterPacketflowUnwantedCallback sets callback for observable PacketflowUnwanted metric.
 func (builder *TelemetryBuilder) RegisterPacketflowUnwantedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -479,6 +495,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_packetflow_tunnels_unnamed",
 		metric.WithDescription("Flows whose records leave their tunnel out, because there were more than 65,535. [Alpha]"),
 		metric.WithUnit("{flow}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.PacketflowUnnoted, err = builder.meter.Int64ObservableCounter(
+		"otelcol_packetflow_unnoted",
+		metric.WithDescription("DNS names and OT commands that flow records leave out, because too many came at once. [Alpha]"),
+		metric.WithUnit("{note}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.PacketflowUnwanted, err = builder.meter.Int64ObservableCounter(
