@@ -144,6 +144,13 @@ func (s *site) read(lr plog.LogRecord) {
 		s.engine.Event(int64(lr.Timestamp()), &r.Anomaly)
 		return
 	}
+	if name == baseline.Observations.Name { // also one without an anomaly, which may be the end of one
+		o := baseline.Observation{Time: int64(lr.Timestamp())}
+		logrecord.Read(lr, baseline.Observations, &o)
+		s.name(s.resource.Attributes(), o.Device)
+		s.engine.Observation(&o)
+		return
+	}
 	if !logrecord.Has(lr, "anomaly.score") {
 		s.engine.Tick(int64(lr.Timestamp()))
 		return
@@ -163,10 +170,6 @@ func (s *site) read(lr plog.LogRecord) {
 		var seen app.Sighting
 		logrecord.Read(lr, app.Sightings, &seen)
 		s.engine.Event(at, &seen.Anomaly)
-	case baseline.Observations.Name:
-		var o baseline.Observation
-		logrecord.Read(lr, baseline.Observations, &o)
-		s.engine.Event(at, &o.Anomaly)
 	case posture.Records.Name:
 		var p posture.Record
 		logrecord.Read(lr, posture.Records, &p)
@@ -174,6 +177,14 @@ func (s *site) read(lr plog.LogRecord) {
 			s.engine.Name(p.Device, name.Str())
 		}
 		s.engine.Event(at, &p.Anomaly)
+	}
+}
+
+// name tells the engine what a device is called that is what the resource names.
+func (s *site) name(resource pcommon.Map, device string) {
+	name, ok := resource.Get("host.name")
+	if ok && name.Str() != device && logrecord.Device(resource, pcommon.NewMap()) == device {
+		s.engine.Name(device, name.Str())
 	}
 }
 

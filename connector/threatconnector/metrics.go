@@ -100,9 +100,10 @@ func (s *site) point(records plog.LogRecordSlice, resource pcommon.Map, m pmetri
 	if o.Phase != baseline.Fall { // the end is no evidence
 		if r := unusual.Reason(&o); r.Kind != "" {
 			o.Anomaly.Reasons = []event.Reason{r}
-			s.engine.Event(o.Time, &o.Anomaly)
 		}
 	}
+	s.name(resource, o.Device)
+	s.engine.Observation(&o)
 	if o.Phase == "" {
 		return // it goes on, which is no news
 	}

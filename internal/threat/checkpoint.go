@@ -8,7 +8,7 @@ import (
 )
 
 // formVersion is that of a checkpoint's form. Any change of form raises it.
-const formVersion = 1
+const formVersion = 2
 
 // Checkpoint gives all of the engine's state, so that another engine goes on from there as if
 // nothing had been. The same state gives the same bytes. Left out is Dropped, which each engine
@@ -119,6 +119,9 @@ func (in *incident) sound() bool {
 	if in == nil || in.Kinds == nil || len(in.Actors) == 0 || len(in.Actors) > maxActors {
 		return false
 	}
+	if len(in.Lasting) > maxLasting || in.Least != "" && !AtLeast(in.Least, Low) {
+		return false
+	}
 	for _, k := range in.Kinds {
 		if k == nil || !(k.Strength >= 0 && k.Strength <= maxStrength) {
 			return false
@@ -142,6 +145,11 @@ func (in *incident) walk(w *form.Walk) {
 		w.Text(&k.Expected)
 		w.Text(&k.Seen)
 	})
+	form.List(w, &in.Lasting, maxLasting, func(a *alarm) {
+		w.U64(&a.Key)
+		w.I64(&a.At)
+	})
+	w.Text(&in.Least)
 	w.I64(&in.Heard, &in.Published)
 	w.Flag(&in.Dirty)
 }

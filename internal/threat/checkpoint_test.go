@@ -47,7 +47,7 @@ func TestCheckpointIsWhole(t *testing.T) {
 		e := New()
 		formtest.Fill(e, seed, "Engine.by", "Engine.out", "Engine.Dropped")
 		for _, in := range e.open {
-			in.Actors[0] = "many"
+			in.Actors[0], in.Least = "many", High
 			for _, k := range in.Kinds {
 				k.Strength = min(k.Strength, maxStrength)
 			}
@@ -82,7 +82,9 @@ func turmoil(d *desk, seed uint64, pause func()) {
 	for range 400 {
 		d.wait(time.Duration(r.IntN(20000)) * time.Millisecond)
 		a, b := fmt.Sprint("d", r.IntN(6)), fmt.Sprint("e", r.IntN(6))
-		switch r.IntN(6) {
+		switch r.IntN(7) {
+		case 6:
+			d.observe(observed(a, "rule "+b, []baseline.Phase{baseline.Rise, baseline.Fall, baseline.Settled}[r.IntN(3)], "error"))
 		case 0:
 			d.event(some(a), some(b))
 		case 1:
@@ -169,6 +171,8 @@ func TestResumeOfBadStateChangesNothing(t *testing.T) {
 		{"another version", w.Bytes(), ErrVersion},
 		{"nobody acts", spoilt(func(e *Engine) { e.open[0].Actors = nil }), form.ErrDamaged},
 		{"too many act", spoilt(func(e *Engine) { e.open[0].Actors = make([]string, maxActors+1) }), form.ErrDamaged},
+		{"more lasts than can be", spoilt(func(e *Engine) { e.open[0].Lasting = make([]alarm, maxLasting+1) }), form.ErrDamaged},
+		{"a severity that is none", spoilt(func(e *Engine) { e.open[0].Least = "dire" }), form.ErrDamaged},
 		{"stronger than can be", spoilt(func(e *Engine) { e.open[0].Kinds["x"] = &kind{Strength: 99} }), form.ErrDamaged},
 		{"an incident of somebody else", spoilt(func(e *Engine) { e.by["z"] = []*incident{e.open[0], e.open[0]} }), form.ErrDamaged},
 		{"too many are open", spoilt(func(e *Engine) {

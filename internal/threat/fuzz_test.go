@@ -2,6 +2,7 @@ package threat
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte(`{"Version":1,"Now":-9,"Open":[{"Actors":["a","a"],"Kinds":{"port_sweep":{"Strength":1},"x":{}},"Dirty":true,"Family":"?"}]}`))
+	f.Add([]byte(`{"Version":1,"Open":[{"Actors":["a"],"Kinds":{"threshold":{"Strength":1}},"Family":"metric","Least":"critical","Dirty":true,"Lasting":[{"Key":7,"At":-9},{"Key":7,"At":9223372036854775807}]}]}`))
 	f.Add([]byte(`{"Version":1,"Open":[{"Actors":["a"],"Kinds":{},"Published":1,"Report":{"Revision":4294967295}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := newDesk(t)
@@ -43,8 +45,9 @@ func FuzzRestore(f *testing.F) {
 				t.Errorf("confidence %g", r.Confidence)
 			}
 		}
-		if len(d.open) != 0 && d.now < math.MaxInt64-int64(2*time.Hour) && d.Engine.now < d.now+int64(time.Hour)+1 {
-			t.Errorf("%d incidents never close", len(d.open))
+		waiting := slices.DeleteFunc(slices.Clone(d.open), func(in *incident) bool { return len(in.Lasting) > 0 })
+		if len(waiting) != 0 && d.now < math.MaxInt64-int64(2*time.Hour) && d.Engine.now < d.now+int64(time.Hour)+1 {
+			t.Errorf("%d incidents never close", len(waiting))
 		}
 		if _, err := d.Snapshot(); err != nil {
 			t.Errorf("what was restored can't be saved: %v", err)
@@ -65,6 +68,9 @@ func FuzzEvidence(f *testing.F) {
 			r.Src.Device, r.Dst.Device = d1, d2
 			d.Flow(r)
 			d.Event(t2, &event.Anomaly{Reasons: []event.Reason{b, a}})
+			d.Observation(&baseline.Observation{Time: t1, Device: d1, Rule: k2, Kind: k1, Phase: baseline.Phase([]string{k1, "rise", "fall", "settled"}[i]),
+				Severity: d2, Anomaly: event.Anomaly{Reasons: []event.Reason{a}}})
+			d.Observation(&baseline.Observation{Time: t2, Device: d1, Rule: k2, Kind: k1, Phase: baseline.Fall, Severity: "critical"})
 			d.Tick(t2 + int64(i)*1e9)
 			for _, r := range d.Reports() {
 				if fault := faultOf(r); fault != "" && r.First > 0 && !strings.Contains(fault, "times") {

@@ -29,6 +29,7 @@ const (
 	patience = 2e9   // a first report waits so long for its class to become clear
 	again    = 60e9  // updates are at least so far apart
 	late     = 3600e9
+	lasting  = 31 * 24 * 3600e9 // an alarm whose end never comes keeps its incident open for so long
 )
 
 const (
@@ -37,6 +38,7 @@ const (
 	maxActors    = 32
 	maxCommunity = 16
 	maxNames     = 65536
+	maxLasting   = 256
 	maxStrength  = 10.0 // nats; the baseline gives at most 8
 	clearMargin  = 1.5  // nats between the first class and the second
 )
@@ -61,9 +63,11 @@ type incident struct {
 	Family    string
 	Actors    []string // devices by which evidence finds the incident, at most maxActors
 	Kinds     map[string]*kind
-	Heard     int64 // when evidence last came, which for a flow is after its end
-	Published int64 // when the last revision was written, 0 for never
-	Dirty     bool  // evidence came since
+	Lasting   []alarm // what keeps the incident open without evidence, at most maxLasting
+	Least     string  // the severity that it has at least, "" for that of its class
+	Heard     int64   // when evidence last came, which for a flow is after its end
+	Published int64   // when the last revision was written, 0 for never
+	Dirty     bool    // evidence came since
 }
 
 // kind is what an incident knows of one kind of evidence.
@@ -75,6 +79,12 @@ type kind struct {
 	Seen     string
 }
 
+// alarm is an observation that has begun and not ended.
+type alarm struct {
+	Key uint64 // of what it is about, which outlives the observer's state where an id does not
+	At  int64  // when it was last told of
+}
+
 // Name tells the engine what a device is called.
 func (e *Engine) Name(id, name string) {
 	if id != "" && name != "" && (len(e.names) < maxNames || e.names[id] != "") {
@@ -82,8 +92,8 @@ func (e *Engine) Name(id, name string) {
 	}
 }
 
-// Flow takes a judged flow, and Event whatever else was judged. Both need a call
-// only where there is an anomaly. Reports comes after a batch.
+// Flow takes a judged flow, Observation an observation, and Event whatever else was judged. All need a call
+// only where there is an anomaly, but for observations that end. Reports comes after a batch.
 func (e *Engine) Flow(r *flow.Record) {
 	e.advance(r.End)
 	// The inventory tells a device once, and this engine may have lost its state since.
@@ -117,7 +127,7 @@ func (e *Engine) Flow(r *flow.Record) {
 	}
 }
 
-// Event takes the anomaly of a sighting, a device or an observation.
+// Event takes the anomaly of what is neither a flow nor an observation.
 func (e *Engine) Event(at int64, a *event.Anomaly) {
 	e.advance(at)
 	e.evidence(at, a.Reasons)
@@ -255,12 +265,12 @@ func reportID(actor, family string, at int64) string {
 func (in *incident) add(r event.Reason) {
 	k := in.Kinds[r.Kind]
 	if k == nil {
-		k = &kind{Expected: r.Expected}
+		k = &kind{}
 		in.Kinds[r.Kind] = k
 	}
 	k.N++
-	if r.Strength >= k.Strength {
-		k.Strength, k.Seen, k.Device = r.Strength, r.Seen, r.Device
+	if r.Strength >= k.Strength { // what was seen stands against what was expected there
+		k.Strength, k.Expected, k.Seen, k.Device = r.Strength, r.Expected, r.Seen, r.Device
 	}
 }
 
@@ -268,7 +278,7 @@ func (in *incident) add(r event.Reason) {
 // updates, and ends. Call it after each batch.
 func (e *Engine) Reports() []Report {
 	e.open = slices.DeleteFunc(e.open, func(in *incident) bool {
-		ended := e.since(in.Heard) > idle
+		ended := e.since(in.Heard) > idle && !e.lasts(in)
 		e.tell(in, ended, false)
 		if ended {
 			e.close(in)
@@ -370,6 +380,9 @@ func (e *Engine) describe(in *incident, rank []ranked) {
 	r.Severity = lead.class.Severity
 	if r.Confidence < 0.5 {
 		r.Severity = lower(r.Severity)
+	}
+	if in.Least != "" && !AtLeast(r.Severity, in.Least) {
+		r.Severity = in.Least
 	}
 	r.Runner = ""
 	if next := rank[1]; next.score > 0 {

@@ -3,6 +3,7 @@ package threshold
 import (
 	"hash/fnv"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -202,7 +203,7 @@ func (e *Engine) tell(r *rule, p *series, t int64, phase baseline.Phase, kind st
 	if phase == baseline.Rise || phase == baseline.Change || phase == baseline.Flapping {
 		o.Anomaly = event.Anomaly{Score: scores[severity], Reasons: []event.Reason{{
 			Kind: baseline.Threshold, Device: o.Device, Subject: strings.Join(append([]string{r.Name}, o.Entity...), " "),
-			Strength: scores[severity], Expected: expected, Seen: seen}}}
+			Strength: scores[severity], Expected: expected, Seen: o.Summary}}}
 	}
 	e.told = append(e.told, o)
 }
@@ -252,11 +253,24 @@ func (r *rule) sentence(o *baseline.Observation) (expected, seen string) {
 	return expected, seen
 }
 
-func (r *rule) summary(o *baseline.Observation, seen string) string {
-	who := ""
-	if len(o.Entity) > 0 {
-		who = " (" + strings.Join(o.Entity, ", ") + ")"
+// whom names an entity in words: where a host has a name, its numbers tell people nothing more.
+func whom(entity []string) string {
+	has := func(prefix string) bool {
+		return slices.ContainsFunc(entity, func(s string) bool { return strings.HasPrefix(s, prefix) })
 	}
+	if has("host.name=") {
+		entity = slices.DeleteFunc(slices.Clone(entity), func(s string) bool {
+			return strings.HasPrefix(s, "device.id=") || strings.HasPrefix(s, "host.id=") || strings.HasPrefix(s, "os.type=")
+		})
+	}
+	if len(entity) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(entity, ", ") + ")"
+}
+
+func (r *rule) summary(o *baseline.Observation, seen string) string {
+	who := whom(o.Entity)
 	lasted := short(time.Duration(o.Duration * 1e9).Round(time.Second))
 	switch o.Phase {
 	case baseline.Fall:
@@ -278,7 +292,7 @@ func (r *rule) summary(o *baseline.Observation, seen string) string {
 		}
 		return r.Name + who + ": steady again, and " + o.Kind + " its bound: " + seen
 	case baseline.Change:
-		return r.Name + who + ": now " + o.Severity + ", " + seen
+		return r.Name + who + ": now " + o.Severity + ", " + r.what() + " is " + seen
 	}
 	if o.Kind == Missing {
 		return r.Name + who + ": " + seen

@@ -231,6 +231,8 @@ func (r *reference) drop(i int, key, cause string) {
 	}
 	if n := e.top(); n > 0 {
 		r.tell(i, key, e, r.now, baseline.Fall, refKind(refSteps(rule)[0].Bounds), n, cause)
+	} else if e.flaps {
+		r.tell(i, key, e, r.now, baseline.Fall, refKind(refSteps(rule)[0].Bounds), 1, cause)
 	}
 	delete(r.entities[i], key)
 }

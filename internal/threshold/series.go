@@ -35,6 +35,7 @@ const (
 	flapping        // comes and goes too often
 	alarmed         // it ever rose, for the summary
 	disturbed       // a point came that could not be judged, so that nothing lasts over it
+	recalled        // its device is that of the run before
 )
 
 // more is what only some rules need of an entity.

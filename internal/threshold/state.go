@@ -110,6 +110,7 @@ func (e *Engine) Restore(data []byte) error {
 			at, x := s.add([]byte(p.key), p.device)
 			p.before, p.after, p.key = x.before, x.after, x.key
 			*x = p
+			x.flags |= recalled
 			if x.flags&missing != 0 {
 				s.unlink(&s.heard, x)
 				s.push(&s.lost, at, x)
@@ -141,7 +142,7 @@ func (p *series) ended(rule, subject, kind string, t int64, cause string) (all [
 		o.Summary = rule + ": over, " + cause
 		all = append(all, o)
 	}
-	if p.up != 0 {
+	if p.up != 0 || p.flags&flapping != 0 {
 		one(kind, p.since)
 	}
 	if p.flags&missing != 0 {
@@ -196,7 +197,7 @@ func (w *writer) series(p *series) {
 	w.int(p.rose)
 	w.real(p.value)
 	w.real(p.peak)
-	w.b = append(w.b, p.hit, p.up, p.lates, p.flags)
+	w.b = append(w.b, p.hit, p.up, p.lates, p.flags&^recalled)
 	w.flag(p.more != nil)
 	if m := p.more; m != nil {
 		w.int(m.window.first)

@@ -12,6 +12,7 @@ package threshold
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/monban/monban/internal/baseline"
@@ -247,6 +248,9 @@ func (e *Engine) observe(r *rule, key []byte, s *Sample) Verdict {
 		}
 		return Verdict{Outcome: TooMany}
 	}
+	if p.flags&recalled != 0 {
+		e.ask(p)
+	}
 	broken := false
 	if s.Time <= p.last {
 		if s.Time == p.last {
@@ -361,6 +365,18 @@ func (e *Engine) entity(r *rule, key []byte) (uint32, *series) {
 	return at, p
 }
 
+// ask asks once more which device a restored entity belongs to, as its source may name another by
+// now. While an alarm is up it stays the one that the beginning told.
+func (e *Engine) ask(p *series) {
+	if p.up != 0 || p.flags&(missing|flapping) != 0 || e.Device == nil {
+		return
+	}
+	p.flags &^= recalled
+	if d := e.Device(); d != p.device {
+		p.device = strings.Clone(d)
+	}
+}
+
 // evict makes room by forgetting the entity that has been missing or silent longest, if that was long.
 func (e *Engine) evict(r *rule) bool {
 	s := &r.entities
@@ -382,9 +398,12 @@ func (e *Engine) drop(r *rule, at uint32, cause string) {
 	if p.flags&missing != 0 {
 		e.tell(r, p, e.clock.now, baseline.Fall, Missing, r.silence, cause)
 	}
-	if n := p.top(); n > 0 {
+	switch n := p.top(); {
+	case n > 0:
 		r.tally.fell(e.clock.now - p.rose)
 		e.tell(r, p, e.clock.now, baseline.Fall, r.kind, r.steps[n-1].severity, cause)
+	case p.flags&flapping != 0: // of which no end was told yet
+		e.tell(r, p, e.clock.now, baseline.Fall, r.kind, r.steps[0].severity, cause)
 	}
 	r.entities.remove(at)
 }

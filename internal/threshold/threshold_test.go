@@ -394,7 +394,7 @@ func TestWords(t *testing.T) {
 	}
 	want := []string{
 		"r (host.name=edge-1): m is 0.91, for 10s",
-		"r (host.name=edge-1): now critical, 0.98, for 30s",
+		"r (host.name=edge-1): now critical, m is 0.98, for 30s",
 		"r (host.name=edge-1): well again, 0.5 after 40s, at worst 0.98",
 		"r (host.name=edge-1): no m for 2m10s",
 		"r (host.name=edge-1): m is back after 2m30s",

@@ -128,7 +128,7 @@ func (c *Chain) flow(r *flow.Record) {
 	for _, o := range found {
 		c.count(&o.Anomaly)
 		tell(c, &o)
-		c.Threat.Event(o.Time, &o.Anomaly)
+		c.Threat.Observation(&o)
 	}
 	for _, f := range ahead {
 		tell(c, &f)
@@ -190,7 +190,7 @@ func (c *Chain) tick(now int64) {
 	for _, o := range c.Baseline.Tick(now) {
 		c.count(&o.Anomaly)
 		tell(c, &o)
-		c.Threat.Event(o.Time, &o.Anomaly)
+		c.Threat.Observation(&o)
 	}
 	c.Threat.Tick(now)
 	c.reports(c.Threat.Reports())

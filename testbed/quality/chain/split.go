@@ -106,7 +106,7 @@ func (s *Split) flow(r *flow.Record) {
 		}
 		for _, o := range p.baseline.Tick(r.End) {
 			if s.of(o.Device) == i {
-				p.threat.Event(o.Time, &o.Anomaly)
+				p.threat.Observation(&o)
 			}
 		}
 		p.threat.Tick(r.End)
@@ -199,7 +199,7 @@ func ofResponder(r *flow.Record, x *event.Reason) bool {
 func (s *Split) count(i int, r *flow.Record) {
 	found, _ := s.parts[i].traffic.Flow(r)
 	for _, o := range found {
-		s.parts[i].threat.Event(o.Time, &o.Anomaly)
+		s.parts[i].threat.Observation(&o)
 	}
 }
 
