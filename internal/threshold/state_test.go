@@ -193,3 +193,32 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// A source may name another device after an update: an alarm that is up ends as the device that
+// it began as, and what comes next is the new one's.
+func TestRestoredEntitiesAreAskedForTheirDeviceAgain(t *testing.T) {
+	rule := Rule{Bounds: Bounds{Above: ptr(0.8)}}
+	old := one(t, rule)
+	old.Device = func() string { return "3d12" }
+	old.at(0, 0.9)
+	state, err := old.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := one(t, rule)
+	if err := e.Restore(state); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	e.Device = func() string { asked++; return "02:00" }
+	for i, x := range []float64{0.9, 0.5, 0.9, 0.5, 0.9} {
+		e.at(float64(10+10*i), x)
+	}
+	var got []string
+	for _, o := range e.Events() {
+		got = append(got, string(o.Phase)+" "+o.Device)
+	}
+	if want := []string{"fall 3d12", "rise 02:00", "fall 02:00", "rise 02:00"}; !slices.Equal(got, want) || asked != 1 {
+		t.Errorf("%q, asked %d times; want %q", got, asked, want)
+	}
+}

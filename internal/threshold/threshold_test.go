@@ -402,6 +402,11 @@ func TestWords(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q\nwant\n%q", got, want)
 	}
+	for i, o := range events { // the evidence says whom it is about, and by which rule
+		if rs := o.Anomaly.Reasons; (len(rs) > 0) != (o.Phase != baseline.Fall) || len(rs) > 0 && rs[0].Seen != want[i] {
+			t.Errorf("%+v", o)
+		}
+	}
 	rise := events[0]
 	if rise.Device != "edge-1" || rise.High != 0.8 || rise.Severity != "warn" || rise.Anomaly.Score != 0.6 || rise.Anomaly.Reasons[0].Kind != baseline.Threshold ||
 		rise.Anomaly.Reasons[0].Expected != "m at most 0.8" {
@@ -409,6 +414,55 @@ func TestWords(t *testing.T) {
 	}
 	if events[1].High != 0.95 || events[2].Anomaly.Score != 0 || events[2].ID != rise.ID || events[3].ID == rise.ID || events[4].ID != events[3].ID {
 		t.Errorf("%+v", events)
+	}
+}
+
+// A host that has a name needs no number in a sentence; the entity has them all.
+func TestWordsOfAHost(t *testing.T) {
+	for want, entity := range map[string][]string{
+		"":                                nil,
+		" (host.name=vm, mp=/a)":          {"device.id=02:00", "host.id=3d12", "host.name=vm", "mp=/a", "os.type=linux"},
+		" (device.id=02:00, os.type=aix)": {"device.id=02:00", "os.type=aix"},
+	} {
+		was := slices.Clone(entity)
+		if got := whom(entity); got != want || !slices.Equal(was, entity) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// What flaps and then falls silent, or whose rule goes, ends too.
+func TestFlappingThatIsForgottenEnds(t *testing.T) {
+	rule := Rule{Bounds: Bounds{Above: ptr(0.8)}, Flapping: Flapping{Changes: 4, Within: time.Hour}}
+	flap := func() *Engine {
+		e := one(t, rule)
+		for i := range 4 {
+			e.at(float64(10*i), float64((i+1)%2))
+		}
+		if all := said(e); len(all) != 4 || !strings.HasPrefix(all[3], "flapping") {
+			t.Fatalf("%q", all)
+		}
+		return e
+	}
+	e := flap()
+	for h := range 30 {
+		e.Tick(epoch + int64(h)*int64(time.Hour))
+	}
+	if all := e.Events(); len(all) != 1 || all[0].Phase != baseline.Fall || all[0].Cause != "silent" {
+		t.Errorf("%+v", all)
+	}
+	e = flap()
+	data, err := e.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule.Bounds.Above = ptr(0.9)
+	e = one(t, rule)
+	if err := e.Restore(data); err != nil {
+		t.Fatal(err)
+	}
+	if all := e.Events(); len(all) != 1 || all[0].Phase != baseline.Fall || all[0].Cause != "the rule has changed" {
+		t.Errorf("%+v", all)
 	}
 }
 
