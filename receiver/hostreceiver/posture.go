@@ -39,6 +39,7 @@ type postureReceiver struct {
 	obs      *receiverhelper.ObsReport
 	tel      *metadata.TelemetryBuilder
 	host     *host.Host
+	device   string
 	resource pcommon.Resource
 
 	watcher *posture.Watcher
@@ -60,7 +61,8 @@ type postureReceiver struct {
 func newPosture(cfg *Config, set receiver.Settings, next consumer.Logs) (*postureReceiver, error) {
 	r := &postureReceiver{cfg: cfg, set: set, log: set.Logger, next: next, host: host.New(cfg.RootPath)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.resource = resource(r.host, cfg)
+	id := identity(r.host, cfg)
+	r.device, r.resource = id.Device, resource(id, cfg)
 	var err error
 	r.obs, err = receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "host", ReceiverCreateSettings: set})
 	if err != nil {
@@ -80,12 +82,7 @@ func (r *postureReceiver) Start(ctx context.Context, h component.Host) (err erro
 		r.log.Warn("scrapers is set, but no pipeline of metrics has this receiver, so that nothing is read for it; list the receiver in one, or take scrapers out.")
 	}
 	cfg := r.cfg.Posture.posture()
-	id := r.host.Identity(ctx)
-	for _, name := range []string{r.cfg.Posture.DeviceID, id.Device, r.cfg.Observer, id.Name} {
-		if cfg.Device == "" {
-			cfg.Device = name
-		}
-	}
+	cfg.Device = r.device
 	if r.watcher, err = posture.New(r.host, cfg); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package hostreceiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -161,7 +162,7 @@ func newSource(cfg *Config, set receiver.Settings) *source {
 	} else {
 		s.boot = time.Now()
 	}
-	s.resource = resource(s.host, cfg)
+	s.resource = resource(identity(s.host, cfg), cfg)
 	return s
 }
 
@@ -206,17 +207,23 @@ func observeFaults(o metric.Int64Observer, id component.ID, all map[string]*host
 	}
 }
 
-// resource says which host it is, so that the device which it is can be tied to it.
-func resource(h *host.Host, cfg *Config) pcommon.Resource {
+// identity is which host it is, by the names that the configuration gives, and which device: one
+// for all that is told of it.
+func identity(h *host.Host, cfg *Config) host.Identity {
 	id := h.Identity(context.Background())
-	if cfg.Observer != "" {
-		id.Name = cfg.Observer
-	}
+	id.Name = cmp.Or(cfg.Observer, id.Name)
+	id.Device = cmp.Or(cfg.Posture.DeviceID, id.Device, id.Name)
+	return id
+}
+
+// resource says which host it is, so that the device which it is can be tied to it.
+func resource(id host.Identity, cfg *Config) pcommon.Resource {
 	rb := metadata.NewResourceBuilder(cfg.ResourceAttributes)
 	for _, a := range []struct {
 		set   func(string)
 		value string
 	}{
+		{rb.SetDeviceID, id.Device},
 		{rb.SetHostName, id.Name},
 		{rb.SetHostID, id.ID},
 		{rb.SetHostArch, id.Arch},

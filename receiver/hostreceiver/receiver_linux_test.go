@@ -212,7 +212,7 @@ func TestFixture(t *testing.T) {
 		owner = strconv.Itoa(id)
 	}
 	want := m{
-		"host.name": "plant-box", "host.id": "0123456789abcdef0123456789abcdef", "os.type": "linux", "os.name": "debian",
+		"device.id": "plant-box", "host.name": "plant-box", "host.id": "0123456789abcdef0123456789abcdef", "os.type": "linux", "os.name": "debian",
 		"process.pid": int64(77), "process.parent_pid": int64(1), "process.executable.name": "weird) (name-of-a-program", "process.owner": owner,
 		"process.command": "/opt/weird) (name-of-a-program", "process.command_line": "/opt/weird) (name-of-a-program --flag",
 	}

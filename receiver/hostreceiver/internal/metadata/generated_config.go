@@ -2730,6 +2730,7 @@ func (rac *ResourceAttributeConfig) Unmarshal(parser *confmap.Conf) error {
 
 // ResourceAttributesConfig provides config for host resource attributes.
 type ResourceAttributesConfig struct {
+	DeviceID              ResourceAttributeConfig `mapstructure:"device.id"`
 	HostArch              ResourceAttributeConfig `mapstructure:"host.arch"`
 	HostID                ResourceAttributeConfig `mapstructure:"host.id"`
 	HostIP                ResourceAttributeConfig `mapstructure:"host.ip"`
@@ -2751,6 +2752,9 @@ type ResourceAttributesConfig struct {
 
 func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 	return ResourceAttributesConfig{
+		DeviceID: ResourceAttributeConfig{
+			Enabled: true,
+		},
 		HostArch: ResourceAttributeConfig{
 			Enabled: false,
 		},

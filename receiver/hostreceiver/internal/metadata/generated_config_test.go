@@ -293,6 +293,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
+					DeviceID:              ResourceAttributeConfig{Enabled: true},
 					HostArch:              ResourceAttributeConfig{Enabled: true},
 					HostID:                ResourceAttributeConfig{Enabled: true},
 					HostIP:                ResourceAttributeConfig{Enabled: true},
@@ -584,6 +585,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					},
 				},
 				ResourceAttributes: ResourceAttributesConfig{
+					DeviceID:              ResourceAttributeConfig{Enabled: false},
 					HostArch:              ResourceAttributeConfig{Enabled: false},
 					HostID:                ResourceAttributeConfig{Enabled: false},
 					HostIP:                ResourceAttributeConfig{Enabled: false},
@@ -1091,6 +1093,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 		{
 			name: "all_set",
 			want: ResourceAttributesConfig{
+				DeviceID:              ResourceAttributeConfig{Enabled: true},
 				HostArch:              ResourceAttributeConfig{Enabled: true},
 				HostID:                ResourceAttributeConfig{Enabled: true},
 				HostIP:                ResourceAttributeConfig{Enabled: true},
@@ -1113,6 +1116,7 @@ func TestResourceAttributesConfig(t *testing.T) {
 		{
 			name: "none_set",
 			want: ResourceAttributesConfig{
+				DeviceID:              ResourceAttributeConfig{Enabled: false},
 				HostArch:              ResourceAttributeConfig{Enabled: false},
 				HostID:                ResourceAttributeConfig{Enabled: false},
 				HostIP:                ResourceAttributeConfig{Enabled: false},

@@ -20,6 +20,7 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 	lb := NewLogsBuilder(settings)
 
 	rb := lb.NewResourceBuilder()
+	rb.SetDeviceID("device.id-val")
 	rb.SetHostArch("host.arch-val")
 	rb.SetHostID("host.id-val")
 	rb.SetHostIP([]any{"host.ip-item1", "host.ip-item2"})

@@ -5735,6 +5735,12 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		resourceAttributeIncludeFilter:              make(map[string]filter.Filter),
 		resourceAttributeExcludeFilter:              make(map[string]filter.Filter),
 	}
+	if mbc.ResourceAttributes.DeviceID.MetricsInclude != nil {
+		mb.resourceAttributeIncludeFilter["device.id"] = filter.CreateFilter(mbc.ResourceAttributes.DeviceID.MetricsInclude)
+	}
+	if mbc.ResourceAttributes.DeviceID.MetricsExclude != nil {
+		mb.resourceAttributeExcludeFilter["device.id"] = filter.CreateFilter(mbc.ResourceAttributes.DeviceID.MetricsExclude)
+	}
 	if mbc.ResourceAttributes.HostArch.MetricsInclude != nil {
 		mb.resourceAttributeIncludeFilter["host.arch"] = filter.CreateFilter(mbc.ResourceAttributes.HostArch.MetricsInclude)
 	}

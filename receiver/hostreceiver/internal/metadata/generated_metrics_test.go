@@ -418,6 +418,7 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordSystemUptimeDataPoint(ts, 1)
 
 			rb := mb.NewResourceBuilder()
+			rb.SetDeviceID("device.id-val")
 			rb.SetHostArch("host.arch-val")
 			rb.SetHostID("host.id-val")
 			rb.SetHostIP([]any{"host.ip-item1", "host.ip-item2"})

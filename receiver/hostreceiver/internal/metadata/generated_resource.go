@@ -21,6 +21,13 @@ func NewResourceBuilder(rac ResourceAttributesConfig) *ResourceBuilder {
 	}
 }
 
+// SetDeviceID sets provided value as "device.id" attribute.
+func (rb *ResourceBuilder) SetDeviceID(val string) {
+	if rb.config.DeviceID.Enabled {
+		rb.res.Attributes().PutStr("device.id", val)
+	}
+}
+
 // SetHostArch sets provided value as "host.arch" attribute.
 func (rb *ResourceBuilder) SetHostArch(val string) {
 	if rb.config.HostArch.Enabled {

@@ -13,6 +13,7 @@ func TestResourceBuilder(t *testing.T) {
 		t.Run(tt, func(t *testing.T) {
 			cfg := loadResourceAttributesConfig(t, tt)
 			rb := NewResourceBuilder(cfg)
+			rb.SetDeviceID("device.id-val")
 			rb.SetHostArch("host.arch-val")
 			rb.SetHostID("host.id-val")
 			rb.SetHostIP([]any{"host.ip-item1", "host.ip-item2"})
@@ -36,14 +37,19 @@ func TestResourceBuilder(t *testing.T) {
 
 			switch tt {
 			case "default":
-				assert.Equal(t, 10, res.Attributes().Len())
+				assert.Equal(t, 11, res.Attributes().Len())
 			case "all_set":
-				assert.Equal(t, 17, res.Attributes().Len())
+				assert.Equal(t, 18, res.Attributes().Len())
 			case "none_set":
 				assert.Equal(t, 0, res.Attributes().Len())
 				return
 			default:
 				assert.Failf(t, "unexpected test case: %s", tt)
+			}
+			deviceIDAttrVal, ok := res.Attributes().Get("device.id")
+			assert.True(t, ok)
+			if ok {
+				assert.Equal(t, "device.id-val", deviceIDAttrVal.Str())
 			}
 			hostArchAttrVal, ok := res.Attributes().Get("host.arch")
 			assert.Equal(t, tt == "all_set", ok)
