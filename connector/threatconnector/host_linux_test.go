@@ -11,9 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/connector/connectortest"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumertest"
@@ -25,26 +23,10 @@ import (
 
 	"github.com/monban/monban/connector/thresholdconnector"
 	"github.com/monban/monban/internal/baseline"
-	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/threat"
 	"github.com/monban/monban/processor/baselineprocessor"
 	"github.com/monban/monban/receiver/hostreceiver"
 )
-
-type m = map[string]any
-
-func load(t *testing.T, cfg component.Config, from m) component.Config {
-	t.Helper()
-	require.NoError(t, confmap.NewFromStringMap(from).Unmarshal(cfg))
-	return cfg
-}
-
-func begin(t *testing.T, c component.Component, err error) {
-	t.Helper()
-	require.NoError(t, err)
-	require.NoError(t, c.Start(t.Context(), componenttest.NewNopHost()))
-	t.Cleanup(func() { assert.NoError(t, c.Shutdown(context.Background())) })
-}
 
 // smallHost is the root directory of a host that has accounts, a load and an interface.
 func smallHost(t *testing.T) string {
@@ -133,21 +115,4 @@ func oneDevice(t *testing.T, want string, given m) {
 		classes[r.Class] = r.Severity
 	}
 	assert.Equal(t, map[string]string{threat.HostAccess: threat.High, threat.Threshold: threat.Critical, threat.StuckSensor: threat.Medium, threat.Flood: threat.High}, classes)
-}
-
-func reportsOf(sink *consumertest.LogsSink) (all []threat.Report) {
-	for _, logs := range sink.AllLogs() {
-		for _, rl := range logs.ResourceLogs().All() {
-			for _, sl := range rl.ScopeLogs().All() {
-				for _, lr := range sl.LogRecords().All() {
-					if lr.EventName() == threat.Reports.Name {
-						var r threat.Report
-						logrecord.Read(lr, threat.Reports, &r)
-						all = append(all, r)
-					}
-				}
-			}
-		}
-	}
-	return all
 }
