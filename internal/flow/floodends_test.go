@@ -29,7 +29,7 @@ func TestFloodOfAnswers(t *testing.T) {
 				t.Fatalf("%d records, floods %+v", len(f.records), f.said)
 			}
 			if r := f.said[1]; r.Destination.String() != "10.0.0.7" || r.Source.IsValid() || r.ReversePackets != 0 || r.Packets != 19000 ||
-				r.Sources < 18500 || r.Sources > 19500 || r.Prefixes[0] != "11.0.0.0/16" {
+				r.Sources < 18000 || r.Sources > 20000 || r.Prefixes[0] != "11.0.0.0/16" {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -55,7 +55,7 @@ func TestFloodOfNetwork(t *testing.T) {
 	if len(f.said) != 2 || len(f.records) > 4300 {
 		t.Fatalf("%d records, floods %+v", len(f.records), f.said)
 	}
-	if r := f.said[1]; r.Network != "10.0.0.0/24" || r.Source.IsValid() || r.Destination.IsValid() || r.Destinations != 120 || r.Sources < 150000 || r.Port != 80 || r.Transport() != "tcp" || r.Rate != 4000 {
+	if r := f.said[1]; r.Network != "10.0.0.0/24" || r.Source.IsValid() || r.Destination.IsValid() || r.Destinations < 114 || r.Destinations > 126 || r.Sources < 150000 || r.Port != 80 || r.Transport() != "tcp" || r.Rate != 4000 {
 		t.Errorf("%+v", r)
 	}
 	talked := 0
