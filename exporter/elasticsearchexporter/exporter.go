@@ -18,6 +18,7 @@ import (
 	"github.com/monban/monban/exporter/elasticsearchexporter/internal/metadata"
 	"github.com/monban/monban/internal/elastic"
 	"github.com/monban/monban/internal/link"
+	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/seldom"
 )
 
@@ -32,6 +33,8 @@ type elasticExporter struct {
 	end    context.Context // over when what is on its way at the end is to be given up
 	giveUp context.CancelFunc
 	heard  hearing // when the server last answered
+
+	arrival logrecord.Arrival // of what comes without a time
 
 	setup    sync.Mutex // held while the server is asked and templates are installed
 	ready    bool

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/otel/attribute"
@@ -30,8 +31,10 @@ type gracefulLogs struct {
 	streams map[string]string
 }
 
-// ConsumeLogs puts ld into the queue. What that does not take is given up, which is counted by data stream.
+// ConsumeLogs puts ld into the queue, with a time for each record: its id is made of that too, and must stay the
+// same when it is sent again. What the queue does not take is given up, which is counted by data stream.
 func (g *gracefulLogs) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	ld = g.e.arrival.Observe(ld, !ld.IsReadOnly() && g.Capabilities().MutatesData)
 	events := map[string]int{} // counted before, as ld is the queue's afterwards
 	last, n := "", 0
 	for _, rl := range ld.ResourceLogs().All() {
@@ -72,6 +75,7 @@ type gracefulMetrics struct {
 
 // ConsumeMetrics is [gracefulLogs.ConsumeLogs] for data points.
 func (g *gracefulMetrics) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
+	md = g.e.timed(md, !md.IsReadOnly() && g.Capabilities().MutatesData)
 	points := map[string]int{} // by data set
 	for _, rm := range md.ResourceMetrics().All() {
 		for _, sm := range rm.ScopeMetrics().All() {
@@ -95,6 +99,69 @@ func (g *gracefulMetrics) ConsumeMetrics(ctx context.Context, md pmetric.Metrics
 // Shutdown drains the queue as long as the server answers.
 func (g *gracefulMetrics) Shutdown(ctx context.Context) error {
 	return g.e.drain(ctx, g.Metrics.Shutdown)
+}
+
+// timed is [logrecord.Arrival.Observe] for data points, which have but one time.
+func (e *elasticExporter) timed(md pmetric.Metrics, ours bool) pmetric.Metrics {
+	n := 0
+	each(md, func(p timedPoint) {
+		if p.Timestamp() == 0 {
+			n++
+		}
+	})
+	if n == 0 {
+		return md
+	}
+	if !ours {
+		own := pmetric.NewMetrics()
+		md.CopyTo(own)
+		md = own
+	}
+	at := pcommon.Timestamp(e.arrival.Next(n)) //nolint:gosec // after 1970
+	each(md, func(p timedPoint) {
+		if p.Timestamp() == 0 {
+			p.SetTimestamp(at)
+			at++
+		}
+	})
+	return md
+}
+
+type timedPoint interface {
+	Timestamp() pcommon.Timestamp
+	SetTimestamp(pcommon.Timestamp)
+}
+
+// each calls f with every data point.
+func each(md pmetric.Metrics, f func(timedPoint)) {
+	for _, rm := range md.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				switch m.Type() {
+				case pmetric.MetricTypeGauge:
+					of(m.Gauge().DataPoints(), f)
+				case pmetric.MetricTypeSum:
+					of(m.Sum().DataPoints(), f)
+				case pmetric.MetricTypeHistogram:
+					of(m.Histogram().DataPoints(), f)
+				case pmetric.MetricTypeExponentialHistogram:
+					of(m.ExponentialHistogram().DataPoints(), f)
+				case pmetric.MetricTypeSummary:
+					of(m.Summary().DataPoints(), f)
+				}
+			}
+		}
+	}
+}
+
+func of[P timedPoint](points interface {
+	Len() int
+	At(int) P
+}, f func(timedPoint),
+) {
+	for i := range points.Len() {
+		f(points.At(i))
+	}
 }
 
 // queued tells whether an error means that the queue did not take what came. Without one, or where its result is waited

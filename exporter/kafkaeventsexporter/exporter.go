@@ -19,6 +19,7 @@ import (
 	"github.com/monban/monban/exporter/kafkaeventsexporter/internal/metadata"
 	"github.com/monban/monban/internal/kafka"
 	"github.com/monban/monban/internal/link"
+	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/internal/shard"
 )
@@ -45,10 +46,11 @@ type kafkaEvents struct {
 	ctx    context.Context // over when what is on its way is to be given up
 	cancel context.CancelCauseFunc
 
-	faults seldom.Faults
-	link   link.Link
-	apart  sync.Once             // that records leave their transaction is said
-	last   atomic.Pointer[error] // fault of a connection since something was sent
+	faults  seldom.Faults
+	link    link.Link
+	apart   sync.Once             // that records leave their transaction is said
+	last    atomic.Pointer[error] // fault of a connection since something was sent
+	arrival logrecord.Arrival     // of what comes without a time
 }
 
 func newExporter(ctx context.Context, cfg *Config, set exporter.Settings) (*kafkaEvents, error) {
@@ -184,6 +186,7 @@ func (e *kafkaEvents) consumeWithin(ctx context.Context, ld plog.Logs) error {
 	if !ok {
 		return errOutside
 	}
+	ld = e.arrival.Observe(ld, false)
 	batch, err := e.encode(ld, func(uint64) bool { return false }, tx.Limit)
 	if err != nil {
 		return consumererror.NewPermanent(err)
@@ -224,7 +227,8 @@ type counting struct {
 	e *kafkaEvents
 }
 
-// ConsumeLogs puts ld into the queue. When that is full the records are given up, by kind.
+// ConsumeLogs puts ld into the queue, with a time for each record: what tells a record that is sent again is made
+// of that too. When the queue is full the records are given up, by kind.
 func (c *counting) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	if _, ok := kafka.Within(ctx); ok {
 		c.e.apart.Do(func() {
@@ -232,6 +236,7 @@ func (c *counting) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 				"those since are written again. Name the extension that the kafka_events receiver has as its `state` under `transaction` here, unless this is for another cluster")
 		})
 	}
+	ld = c.e.arrival.Observe(ld, !ld.IsReadOnly() && c.Capabilities().MutatesData)
 	kinds := map[string]int{}
 	for _, rl := range ld.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {

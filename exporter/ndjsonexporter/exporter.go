@@ -22,6 +22,7 @@ import (
 
 	"github.com/monban/monban/exporter/ndjsonexporter/internal/metadata"
 	"github.com/monban/monban/internal/flatjson"
+	"github.com/monban/monban/internal/logrecord"
 	"github.com/monban/monban/internal/reference"
 	"github.com/monban/monban/internal/run"
 	"github.com/monban/monban/internal/seldom"
@@ -36,6 +37,8 @@ type ndjsonExporter struct {
 	logger *zap.Logger
 	tb     *metadata.TelemetryBuilder
 	host   component.Host
+
+	arrival logrecord.Arrival // of records without a time
 
 	mu      sync.Mutex // two pipelines share the exporter
 	enc     *flatjson.Encoder
@@ -101,8 +104,9 @@ func (e *ndjsonExporter) start(_ context.Context, host component.Host) error {
 	return nil
 }
 
-// consume writes every record of ld and returns when the files have it.
+// consume writes every record of ld, with a time for each, and returns when the files have it.
 func (e *ndjsonExporter) consume(ctx context.Context, ld plog.Logs) error {
+	ld = e.arrival.Observe(ld, false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var errs []error

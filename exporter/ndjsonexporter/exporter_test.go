@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter"
@@ -350,4 +351,22 @@ func BenchmarkConsume(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
+}
+
+// A record without a time has the one at which it came, not 1970.
+func TestWithoutTime(t *testing.T) {
+	dir := t.TempDir()
+	e, _ := start(t, &Config{Directory: dir})
+	begun := time.Now()
+	ld := logs(1, "network.flow")
+	lr := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)
+	lr.SetTimestamp(0)
+	ld.MarkReadOnly() // others have it too
+	if err := e.ConsumeLogs(t.Context(), ld); err != nil {
+		t.Fatal(err)
+	}
+	var line struct{ Timestamp time.Time }
+	if err := json.Unmarshal(read(t, filepath.Join(dir, "flows.ndjson")), &line); err != nil || line.Timestamp.Before(begun) || line.Timestamp.After(time.Now()) {
+		t.Errorf("%v %v", line.Timestamp, err)
+	}
 }
