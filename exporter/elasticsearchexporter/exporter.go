@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,7 @@ type elasticExporter struct {
 	setup    sync.Mutex // held while the server is asked and templates are installed
 	ready    bool
 	bulkPath string
+	told     []string // what was left alone on the server
 
 	mu     sync.Mutex
 	free   []*batch
@@ -168,9 +170,15 @@ func (e *elasticExporter) prepare(ctx context.Context) error {
 	}
 	switch e.cfg.Template {
 	case templateInstall:
-		changed, err := e.client.Install(ctx, server, e.mode, e.cfg.Retention, e.cfg.Namespace)
-		if len(changed) > 0 {
-			e.logger.Info("Templates were installed", zap.Stringer("server", server), zap.Int("changed", len(changed)), zap.String("first", changed[0]))
+		did, err := e.client.Install(ctx, server, e.mode, e.cfg.Retention, e.cfg.Namespace)
+		if n := len(did.Changed); n > 0 {
+			e.logger.Info("Templates were installed", zap.Stringer("server", server), zap.Int("changed", n), zap.String("first", did.Changed[0]))
+		}
+		for _, kept := range did.Kept {
+			if !slices.Contains(e.told, kept) { // once
+				e.told = append(e.told, kept)
+				e.logger.Warn(kept)
+			}
 		}
 		if err != nil {
 			return err

@@ -24,7 +24,8 @@ type Client struct {
 	mu   sync.Mutex
 	next int
 
-	renewed map[string]bool // streams that have yet to get a new index, as their template is new; of Install
+	renewed  map[string]bool   // streams that have yet to get a new index, as their template is new; of Install
+	retained map[string]string // how long their template kept those before that have yet to get its new lifecycle; likewise
 }
 
 // node is one of the addresses given.
@@ -264,6 +265,8 @@ func Hint(status int, typ, reason string, err error) string {
 		return false
 	}
 	switch {
+	case has("tls: certificate required", "tls: bad certificate", "tls: unknown certificate", "tls: expired certificate"): // the server's words on ours
+		return "the server wants another client certificate: set tls::cert_file and tls::key_file to one that is valid and of an authority that the server trusts"
 	case has("certificate has expired"):
 		return "the server's certificate must be renewed, or this machine's clock is wrong"
 	case has("certificate signed by unknown authority", "x509: certificate"):
@@ -279,7 +282,7 @@ func Hint(status int, typ, reason string, err error) string {
 	case has("cluster_block_exception"):
 		return "the index or the cluster is blocked for writing: look at index.blocks.* of the data stream's last index"
 	case status == http.StatusForbidden:
-		return "the credentials lack a right: writing takes create_doc and auto_configure on logs-monban.* and metrics-monban.*, template: install takes manage_index_templates as well"
+		return "the credentials lack a right: writing takes create_doc and auto_configure on logs-monban.* and metrics-monban.* (OpenSearch: crud and create_index there, cluster_composite_ops), template: install takes more, docs/how-to/elasticsearch.md has all"
 	case has("index_not_found_exception") && has("data stream"):
 		return "the index template is missing: set template: install, or have an administrator install what docs/elasticsearch has"
 	case noPipeline(reason):

@@ -79,11 +79,22 @@ type meta struct {
 	Content string `json:"content"`
 }
 
+// found is what is known of a template on a server.
+type found struct {
+	meta
+	retention string // of the data streams that are made of it
+}
+
 // installed lists the templates that the server has, by their path.
-func (c *Client) installed(ctx context.Context) (map[string]meta, error) {
-	have := map[string]meta{}
+func (c *Client) installed(ctx context.Context) (map[string]found, error) {
+	have := map[string]found{}
 	type template struct {
-		Meta meta `json:"_meta"`
+		Meta     meta `json:"_meta"`
+		Template struct {
+			Lifecycle struct {
+				Retention string `json:"data_retention"`
+			} `json:"lifecycle"`
+		} `json:"template"`
 	}
 	for _, path := range []string{"/_component_template/", "/_index_template/"} {
 		out, _, err := c.do(ctx, http.MethodGet, path+"*monban*", "", nil)
@@ -108,31 +119,37 @@ func (c *Client) installed(ctx context.Context) (map[string]meta, error) {
 			return nil, fmt.Errorf("looking for templates: %w", err)
 		}
 		for _, t := range list.Component {
-			have[path+t.Name] = t.Template.Meta
+			have[path+t.Name] = found{meta: t.Template.Meta}
 		}
 		for _, t := range list.Index {
-			have[path+t.Name] = t.Template.Meta
+			have[path+t.Name] = found{t.Template.Meta, t.Template.Template.Lifecycle.Retention}
 		}
 	}
 	return have, nil
 }
 
+// Installed is what Install did.
+type Installed struct {
+	Changed []string // paths, and data streams that go on in a new index
+	Kept    []string // what is not as asked for and is left alone, in sentences that say what to do
+}
+
 // Install puts there what is missing or older than ours, and leaves alone what a later version
-// has put there. It tells what it changed. Where a template changed a data stream that is there
+// has put there, and a lifecycle that somebody changed. Where a template changed a data stream that is there
 // already, the stream goes on in a new index, which has the new mapping.
-func (c *Client) Install(ctx context.Context, s Server, mode Mode, retention time.Duration, namespace string) (changed []string, err error) {
+func (c *Client) Install(ctx context.Context, s Server, mode Mode, retention time.Duration, namespace string) (did Installed, err error) {
 	have, err := c.installed(ctx)
 	if err != nil {
-		return nil, err
+		return did, err
 	}
 	if c.renewed == nil {
-		c.renewed = map[string]bool{}
+		c.renewed, c.retained = map[string]bool{}, map[string]string{}
 	}
 	renewed := c.renewed // with those that an earlier call did not come to
 	for _, r := range Resources(s, mode, retention) {
-		if r.Content == "" {
-			if err := c.policy(ctx, r, &changed); err != nil {
-				return changed, err
+		if r.policy {
+			if err := c.policy(ctx, s, r, &did); err != nil {
+				return did, err
 			}
 			continue
 		}
@@ -141,28 +158,24 @@ func (c *Client) Install(ctx context.Context, s Server, mode Mode, retention tim
 			continue
 		}
 		if _, _, err := c.do(ctx, http.MethodPut, r.Path, "application/json", r.Body); err != nil {
-			return changed, fmt.Errorf("installing %s: %w", r.Path, err)
+			return did, fmt.Errorf("installing %s: %w", r.Path, err)
 		}
-		changed = append(changed, r.Path)
+		did.Changed = append(did.Changed, r.Path)
 		if there && r.Stream != "" {
-			renewed[r.Stream+"-"+namespace] = true
+			name := r.Stream + "-" + namespace
+			renewed[name] = true
+			if strings.HasPrefix(r.Path, "/_index_template/") {
+				c.retained[name] = old.retention
+			}
 		}
 	}
-	return changed, c.streams(ctx, s, mode, namespace, renewed, &changed)
-}
-
-// policy installs a lifecycle policy unless there is one of this name, which may have been changed by hand.
-func (c *Client) policy(ctx context.Context, r Resource, changed *[]string) error {
-	_, _, err := c.do(ctx, http.MethodGet, r.Path, "", nil)
-	var e *Error
-	if err == nil || !errors.As(err, &e) || e.Status != http.StatusNotFound {
-		return err
+	if err := c.streams(ctx, s, mode, namespace, renewed, &did.Changed); err != nil {
+		return did, err
 	}
-	if _, _, err := c.do(ctx, http.MethodPut, r.Path, "application/json", r.Body); err != nil {
-		return fmt.Errorf("installing %s: %w", r.Path, err)
+	if s.Lifecycle == StreamLifecycle {
+		err = c.retain(ctx, mode, retention, namespace, &did)
 	}
-	*changed = append(*changed, r.Path)
-	return nil
+	return did, err
 }
 
 // streams gives data streams whose template was renewed a new index, and makes those that are
@@ -207,7 +220,7 @@ func (c *Client) Require(ctx context.Context, s Server, mode Mode) error {
 	}
 	var missing []string
 	for _, r := range Resources(s, mode, 0) {
-		if r.Content == "" {
+		if r.policy {
 			continue
 		}
 		if m, ok := have[r.Path]; !ok || m.Version < TemplateVersion {

@@ -14,8 +14,14 @@ import (
 	"github.com/monban/monban/internal/reference"
 )
 
-// TemplateVersion rises with every change of a mapping. A server that has a later one keeps it.
-const TemplateVersion = 1
+// templateSums are of what each version puts on servers, from the first on. A test tells the sum to append when
+// something has changed.
+var templateSums = [...]string{
+	"8fea5e58474c",
+}
+
+// TemplateVersion rises with every change of a mapping or a policy: by another sum. A server that has a later one keeps it.
+const TemplateVersion = len(templateSums)
 
 // priority is above that of the built-in logs-*-* and metrics-*-* (100) and of Elastic's integrations (200).
 const priority = 500
@@ -68,14 +74,14 @@ func (s Server) String() string {
 type Resource struct {
 	Path    string // /_component_template/…
 	Body    []byte // JSON
-	Content string // what its _meta says of its content
+	Content string // mark of what it holds, as it says itself
 	Stream  string // data set and type of the data stream that its change concerns, "" for none
+	policy  bool   // it is the lifecycle policy
 }
 
 // Resources are the templates and the lifecycle policy that a server needs, in the order in which
 // they must be put there. retention is how long data is kept, 0 for ever.
 func Resources(server Server, mode Mode, retention time.Duration) (all []Resource) {
-	const policy = "monban"
 	settings := object{"index.mapping.total_fields.limit": 2000}
 	if server.since(8, 14) {
 		// a flood of unknown attributes is kept, though not searchable, and no document is refused for it
@@ -84,10 +90,10 @@ func Resources(server Server, mode Mode, retention time.Duration) (all []Resourc
 	template := object{"settings": settings}
 	switch server.Lifecycle {
 	case ILM:
-		all = append(all, Resource{Path: "/_ilm/policy/" + policy, Body: encode(ilm(retention))})
-		settings["index.lifecycle.name"] = policy
+		all = append(all, ilm(retention))
+		settings["index.lifecycle.name"] = policyName
 	case ISM:
-		all = append(all, Resource{Path: "/_plugins/_ism/policies/" + policy, Body: encode(ism(retention))})
+		all = append(all, ism(retention))
 	case StreamLifecycle:
 		lifecycle := object{"enabled": true}
 		if retention > 0 {
@@ -152,37 +158,6 @@ func resource(path, stream string, body object) Resource {
 	body["version"] = TemplateVersion
 	body["_meta"] = object{"managed_by": "monban", "version": TemplateVersion, "content": content}
 	return Resource{Path: path, Body: encode(body), Content: content, Stream: stream}
-}
-
-func ilm(retention time.Duration) object {
-	phases := object{"hot": object{"min_age": "0ms", "actions": object{
-		"rollover": object{"max_age": "7d", "max_primary_shard_size": "20gb"}, "set_priority": object{"priority": 100}}}}
-	if retention > 0 {
-		phases["delete"] = object{"min_age": duration(retention), "actions": object{"delete": object{}}}
-	}
-	return object{"policy": object{"phases": phases, "_meta": object{"managed_by": "monban", "version": TemplateVersion}}}
-}
-
-func ism(retention time.Duration) object {
-	hot := object{"name": "hot", "actions": []any{object{"rollover": object{"min_index_age": "7d", "min_primary_shard_size": "20gb"}}}, "transitions": []any{}}
-	states := []any{hot}
-	if retention > 0 {
-		hot["transitions"] = []any{object{"state_name": "delete", "conditions": object{"min_rollover_age": duration(retention)}}}
-		states = append(states, object{"name": "delete", "actions": []any{object{"delete": object{}}}, "transitions": []any{}})
-	}
-	return object{"policy": object{
-		"description":   "Monban: a new index each week or 20 GB, and an end",
-		"default_state": "hot", "states": states,
-		"ism_template": []any{object{"index_patterns": []string{"logs-monban.*", "metrics-monban.*"}, "priority": priority}},
-	}}
-}
-
-// duration is a time as both servers write it, in hours or days.
-func duration(d time.Duration) string {
-	if d%(24*time.Hour) == 0 {
-		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
-	}
-	return strconv.Itoa(int(max(d, time.Hour)/time.Hour)) + "h"
 }
 
 func encode(v any) []byte {

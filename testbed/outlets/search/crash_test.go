@@ -9,14 +9,16 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/monban/monban/testbed/servers"
 )
 
-// killedAgain kills our process at random moments, while the server is away half of the time. It
-// does so once with each storage that the queue may have.
+// killedAgain kills our process at random moments, while the server is away in every second round: by turns
+// killed itself, and started again once our process was, and there but busy. It does so once with each
+// storage that the queue may have.
 func killedAgain(t *testing.T, s *servers.Search, ns string) {
 	rounds := 3
 	if long() {
@@ -28,6 +30,7 @@ func killedAgain(t *testing.T, s *servers.Search, ns string) {
 			x := newProxy(t, s.URL)
 			p, f := start(t, options{url: x.URL, namespace: ns, storage: storage}), newFeed()
 			var done sync.WaitGroup
+			var idle atomic.Bool // while the server starts, which takes long enough to fill any queue
 			stop := make(chan struct{})
 			for range 2 {
 				done.Go(func() {
@@ -36,7 +39,7 @@ func killedAgain(t *testing.T, s *servers.Search, ns string) {
 						case <-stop:
 							return
 						default:
-							if !f.try(p, 100) {
+							if idle.Load() || !f.try(p, 100) {
 								time.Sleep(20 * time.Millisecond)
 							}
 						}
@@ -44,21 +47,46 @@ func killedAgain(t *testing.T, s *servers.Search, ns string) {
 				})
 			}
 			rng := rand.New(rand.NewPCG(5, uint64(len(storage))))
+			killed, busy := 0, 0
 			for round := range rounds {
-				// away is a server that answers no bulk request: they are all told to wait
-				if x.busy.Store(0); round%2 == 1 {
+				down := round%4 == 1
+				if down {
+					must(t, s.Kill())
+					killed++
+				}
+				if x.busy.Store(0); round%4 == 3 { // all bulk requests are told to wait
 					x.busy.Store(1 << 40)
+					busy++
 				}
 				time.Sleep(time.Duration(200+rng.IntN(1200)) * time.Millisecond) // a random moment is the fault
 				p.kill()
+				// without the proxy where the server itself is to be missed
+				from, to := x.URL, s.URL
+				if next := (round + 1) % 4; next == 0 || next == 3 {
+					from, to = to, from
+				}
+				p.config = strings.Replace(p.config, "endpoints: ["+from+"]", "endpoints: ["+to+"]", 1)
 				p.launch()
+				if down {
+					idle.Store(true)
+					must(t, s.Start(t.Context()))
+					idle.Store(false)
+				}
 			}
 			close(stop)
 			done.Wait()
 			x.busy.Store(0)
+			t.Logf("our process was killed %d times, the server %d times, and busy %d times", rounds, killed, busy)
 			f.arrived(t, s, ns)
 			p.stop()
 		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
