@@ -192,8 +192,8 @@ func (c *Client) adopt(ctx context.Context, did *Installed) {
 func (c *Client) retain(ctx context.Context, mode Mode, retention time.Duration, namespace string, did *Installed) error {
 	answer, _, err := c.do(ctx, http.MethodGet, "/_data_stream/logs-monban.*-"+namespace+",metrics-monban.*-"+namespace+"/_lifecycle", "", nil)
 	var e *Error
-	if errors.As(err, &e) && e.Status == http.StatusNotFound {
-		return nil
+	if errors.As(err, &e) && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest || e.Status == http.StatusMethodNotAllowed) {
+		return nil // there are none, or the server's package lacks it
 	}
 	if err != nil {
 		return fmt.Errorf("asking how long data streams are kept: %w", err)

@@ -208,6 +208,79 @@ func TestLifecycleIsRenewed(t *testing.T) {
 	}
 }
 
+// Data streams with a lifecycle of their own, as Elasticsearch has where it has no policies: those that are there
+// get the retention of their renewed template.
+func TestStreamsAreKeptAsAsked(t *testing.T) {
+	kept := map[string]string{"logs-monban.flow-default": "90d", "logs-monban.report-default": "7d", "logs-monban.flow-other": "1d", "logs-monban.x-default": "1d"}
+	templates := map[string]map[string]any{}
+	absent := false
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		var body map[string]any
+		_ = json.Unmarshal(b, &body)
+		name, lifecycle := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/_data_stream/"), "/_lifecycle")
+		switch {
+		case lifecycle && absent:
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"error":"no handler found for uri"}`)
+		case lifecycle && r.Method == http.MethodGet:
+			var list []any
+			for n, d := range kept {
+				l := object{"enabled": true}
+				if d != "" {
+					l["data_retention"] = d
+				}
+				list = append(list, object{"name": n, "lifecycle": l})
+			}
+			_, _ = w.Write(encode(object{"data_streams": list}))
+		case lifecycle:
+			kept[name], _ = body["data_retention"].(string)
+		case r.Method == http.MethodGet:
+			var list []any
+			kind := strings.Split(r.URL.Path, "/")[1]
+			for path, body := range templates {
+				if n, ok := strings.CutPrefix(path, "/"+kind+"/"); ok {
+					list = append(list, object{"name": n, strings.TrimPrefix(kind, "_"): body})
+				}
+			}
+			_, _ = w.Write(encode(object{strings.TrimPrefix(kind, "_") + "s": list}))
+		case r.Method == http.MethodPut:
+			templates[r.URL.Path] = body
+		}
+	}))
+	defer s.Close()
+	server := Server{Major: 9, Minor: 1, Lifecycle: StreamLifecycle}
+	install := func(retention time.Duration) Installed {
+		t.Helper()
+		c, err := NewClient(http.DefaultClient, []string{s.URL}, "") // a new one, as at each start
+		if err != nil {
+			t.Fatal(err)
+		}
+		did, err := c.Install(t.Context(), server, ECS, retention, "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return did
+	}
+	const day = 24 * time.Hour
+	for _, step := range []struct {
+		retention time.Duration
+		flow      string
+	}{{90 * day, "90d"}, {30 * day, "30d"}, {0, ""}, {12 * time.Hour, "12h"}, {12 * time.Hour, "12h"}} {
+		did := install(step.retention)
+		if kept["logs-monban.flow-default"] != step.flow || kept["logs-monban.report-default"] != "7d" || kept["logs-monban.flow-other"] != "1d" || kept["logs-monban.x-default"] != "1d" {
+			t.Errorf("%s: %v", step.retention, kept)
+		}
+		if len(did.Kept) != 1 || !strings.HasPrefix(did.Kept[0], "The retention of logs-monban.report-default is not") {
+			t.Errorf("%s: said %q", step.retention, did.Kept)
+		}
+	}
+	absent = true
+	if did := install(30 * day); len(did.Kept) > 0 {
+		t.Errorf("%q", did.Kept)
+	}
+}
+
 func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(`{"monban":{"version":1,"policy":{"phases":{"hot":{}},"_meta":{"managed_by":"monban","version":1,"content":"ab"}}}}`))
 	f.Add([]byte(`{"_seq_no":1,"_primary_term":1,"policy":{"description":"Monban: x (version 1, content ab)","states":[]}}`))

@@ -19,7 +19,7 @@ import (
 )
 
 // TestThroughput measures what a record costs on its way to a broker, beside the stock exporter and
-// beside next to nothing; its table is that of docs/performance-kafka.md. It holds no times.
+// beside next to nothing; its table is that of docs/reference/kafka.md. It holds no times.
 //
 //	MONBAN_LONG=1 go test -count=1 -run TestThroughput -v ./testbed/outlets
 func TestThroughput(t *testing.T) {
