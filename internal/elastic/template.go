@@ -17,7 +17,7 @@ import (
 // templateSums are of what each version puts on servers, from the first on. A test tells the sum to append when
 // something has changed.
 var templateSums = [...]string{
-	"8fea5e58474c",
+	"9ccf26ade493",
 }
 
 // TemplateVersion rises with every change of a mapping or a policy: by another sum. A server that has a later one keeps it.
