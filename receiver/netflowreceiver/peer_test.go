@@ -284,7 +284,9 @@ func TestPmacctSFlow(t *testing.T) {
 	if missing >= datagram || len(got) != len(want) {
 		t.Errorf("%d packets missing of %d conversations, own %d", missing, len(got), len(want))
 	}
-	if stats := r.collector.Stats(); stats.Lost != 0 || stats.Dropped != (netflow.Stats{}).Dropped || stats.Datagrams[netflow.SFlow5] < 5000 {
+	stats := r.collector.Stats()
+	stats.Dropped[netflow.CounterSample] = 0 // it sends one now and then, which is of no flow
+	if stats.Lost != 0 || stats.Dropped != (netflow.Stats{}).Dropped || stats.Datagrams[netflow.SFlow5] < 5000 {
 		t.Errorf("lost or dropped: %+v", stats)
 	}
 }

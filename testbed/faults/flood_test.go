@@ -187,7 +187,7 @@ func TestBigFlood(t *testing.T) {
 			t.Errorf("%v: %d distinct senders, of 32768", victim, n)
 		}
 	}
-	if r.PeakRSS > 200<<20 {
+	if r.PeakRSS > 400<<20 { // usually 100 MB, at times twice as much before garbage is collected
 		t.Errorf("%d MB", r.PeakRSS>>20)
 	}
 }
