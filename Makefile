@@ -52,7 +52,7 @@ vet:
 
 .PHONY: unit
 unit: ## all tests of the code and of the real binary
-	$(GO) test -timeout=20m ./...
+	$(GO) test -timeout=30m ./...
 
 .PHONY: test-servers
 test-servers: ## every fault with real brokers and search nodes; java, half an hour
