@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/monban/monban/internal/packet"
 )
@@ -124,6 +125,9 @@ func TestFloodLeavesConversationsWhole(t *testing.T) {
 	}
 	if n := len(f.records) - len(got)*2; n > 8000 {
 		t.Errorf("%d records of %d packets of the flood", n, 5000*perMilli)
+	}
+	if size := len(f.chunks)*int(unsafe.Sizeof([chunkSize]entry{})) + 8*len(f.index); size > 64<<20 {
+		t.Errorf("the table takes %d MB", size>>20)
 	}
 	begun, ended := map[netip.Addr]int64{}, map[netip.Addr]int64{}
 	for _, r := range f.said {

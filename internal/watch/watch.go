@@ -22,6 +22,7 @@ import (
 	"github.com/monban/monban/internal/baseline"
 	"github.com/monban/monban/internal/keep"
 	"github.com/monban/monban/internal/logrecord"
+	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/internal/threshold"
 )
 
@@ -67,7 +68,7 @@ type Watch struct {
 	trials   []trial   // by rule
 	owed     plog.Logs // what was told, and was not taken
 	lost     int64     // of that what found no room
-	said     time.Time // when that was complained of
+	faults   seldom.Faults
 	heard    time.Time // when the latest batch came
 	atHeard  int64     // what the engine's clock said then
 
@@ -229,8 +230,7 @@ func (w *Watch) owe(out plog.Logs, err error) {
 	default:
 		out.ResourceLogs().MoveAndAppendTo(w.owed.ResourceLogs())
 	}
-	if now := time.Now(); now.Sub(w.said) > time.Minute {
-		w.said = now
+	if w.faults.Due("observations") {
 		w.log.Error("Observations could not be handed on; it is tried again.", zap.Int("observations", w.owed.LogRecordCount()), zap.Int64("lost", w.lost), zap.Error(err))
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"time"
 
 	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component"
@@ -29,6 +27,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/monban/monban/internal/probe"
+	"github.com/monban/monban/internal/seldom"
 	"github.com/monban/monban/processor/probeprocessor/internal/metadata"
 )
 
@@ -88,16 +87,13 @@ var mutates = processorhelper.WithCapabilities(consumer.Capabilities{MutatesData
 // errUnvouched is permanent: the same data will not be vouched for when it comes again.
 var errUnvouched = consumererror.NewPermanent(errors.New("nobody vouches for this data"))
 
-const complainEach = time.Minute
-
 type probeProcessor struct {
 	cfg *Config
 	log *zap.Logger
 	tel *metadata.TelemetryBuilder
 	id  attribute.KeyValue
 
-	mu         sync.Mutex
-	complained time.Time
+	faults seldom.Faults
 }
 
 func newProbe(cfg *Config, set processor.Settings) (*probeProcessor, error) {
@@ -185,10 +181,7 @@ func (p *probeProcessor) removed(ctx context.Context, v probe.Verdict, n int) {
 		who = "unknown"
 	}
 	p.tel.ProbeClaimsRemoved.Add(ctx, int64(n), metric.WithAttributeSet(attribute.NewSet(p.id, attribute.String("probe", who))))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now := time.Now(); now.Sub(p.complained) >= complainEach {
-		p.complained = now
+	if p.faults.Due("claims") {
 		p.log.Warn("A sender says itself who vouches for its data; that was removed", zap.String("probe", who), zap.Int("attributes", n))
 	}
 }
